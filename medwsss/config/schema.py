@@ -1,0 +1,321 @@
+"""Every setting of a run: frozen, validated once, an unknown key is an error. Defaults follow UniA's VOC settings."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Weight = Annotated[float, Field(ge=0.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+Step = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration whose field docstrings are its documentation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class GridConfig(Section):
+    """The in-plane grid on which networks see slices."""
+
+    spacing_mm: Positive = 1.5
+    """In-plane pixel size after resampling, in mm."""
+    crop: Count = 192
+    """Side of the square training crop, in pixels; prediction always uses the full field."""
+    percentiles: tuple[float, float] = (1.0, 99.0)
+    """Percentiles of each volume that become 0 and 1; values beyond are clipped."""
+    channels: Literal["repeat", "neighbours"] = "repeat"
+    """The three input channels: the slice three times, or the slice below, the slice, the slice above."""
+
+
+class AugmentationConfig(Section):
+    """Random changes of a training slice; every range is symmetric unless it says otherwise."""
+
+    flip_probability: Fraction = 0.5
+    """Probability of a flip, for each of the two in-plane axes."""
+    rotation_degrees: Weight = 15.0
+    """Largest rotation, in degrees."""
+    zoom: tuple[Positive, Positive] = (0.8, 1.25)
+    """Smallest and largest magnification."""
+    intensity_scale: Fraction = 0.2
+    """Largest relative change of contrast."""
+    gamma: tuple[Positive, Positive] = (0.7, 1.5)
+    """Smallest and largest exponent of the grey levels."""
+
+
+class SplitConfig(Section):
+    """How patients are held out; always by patient, stratified by group."""
+
+    held_out_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.25
+    """Share of patients that training never sees."""
+    seed: int = 0
+    """Seed of the draw."""
+    file: Path | None = None
+    """A split.json to use instead of a draw."""
+
+
+class PhantomConfig(Section):
+    """The generated data set that stands in when no root is given."""
+
+    patients: Annotated[int, Field(ge=5)] = 24
+    """Number of patients, spread evenly over the five groups."""
+    seed: int = 0
+    """Seed of all random choices."""
+
+
+class DataConfig(Section):
+    """Which data, which task, and how slices are made from volumes."""
+
+    name: Literal["acdc"] = "acdc"
+    """Data set."""
+    root: Path | None = None
+    """Folder of the data set; null generates the phantom."""
+    task: Literal["heart", "lv", "multi"] = "heart"
+    """Class set: the whole heart, the left ventricular cavity, or RV, MYO and LV."""
+    tags: Path | None = None
+    """CSV of image-level labels; null derives them from the masks of the data set (research)."""
+    split: SplitConfig = SplitConfig()
+    phantom: PhantomConfig = PhantomConfig()
+    grid: GridConfig = GridConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    cache_dir: Path | None = None
+    """Folder for resampled slices; null uses the user's cache folder."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Loader processes."""
+
+
+class EncoderConfig(Section):
+    """The vision transformer and what is read from it."""
+
+    name: str = "vit_base_patch16_224"
+    """Any timm vision transformer."""
+    pretrained: bool = True
+    """Fetch timm's weights from the hub by name."""
+    weights: Path | None = None
+    """A local .safetensors or .pth file to load instead of the hub's."""
+    arguments: dict[str, Any] = {}
+    """Further arguments of timm.create_model, such as patch_size, depth, embed_dim, num_heads, drop_path_rate."""
+    stem: Literal["linear", "convolutional"] = "linear"
+    """Patch embedding: one linear layer, or strided 3×3 convolutions, which learn faster without pretrained weights."""
+    auxiliary_block: int = -3
+    """Index of the block whose tokens feed the auxiliary classifier."""
+    affinity_blocks: tuple[int, ...] = (-3, -2, -1)
+    """Indices of the blocks whose attention is averaged to the affinity (UniA, Eq. 11)."""
+
+
+class UncertaintyConfig(Section):
+    """Uncertainty inference network (UniA, Eq. 3-7 and 10; Tables IV and V)."""
+
+    enabled: bool = True
+    """Off: the encoder's tokens go to the heads as they are."""
+    channel_attention: bool = True
+    """Depth-wise 1×1 branch (Eq. 3)."""
+    spatial_attention: bool = True
+    """Cross-attention to window prototypes (Eq. 4-6)."""
+    window: Count = 4
+    """Side of the pooling windows, in tokens."""
+    residual: bool = False
+    """Add the encoder's tokens to the masked ones; the paper has no residual."""
+
+    @model_validator(mode="after")
+    def _has_a_branch(self) -> "UncertaintyConfig":
+        if self.enabled and not (self.channel_attention or self.spatial_attention):
+            raise ValueError("needs channel_attention or spatial_attention; or set enabled to false")
+        return self
+
+
+class DistributionConfig(Section):
+    """Distribution loss (UniA, Eq. 8-9; Tables IV, V and VIII)."""
+
+    enabled: bool = True
+    weight: Weight = 0.1
+    """α of Eq. 17."""
+    regulariser_weight: Weight = 0.01
+    """Weight of KL(N(μ, σ²) ‖ N(0, 1)) inside the loss."""
+    threshold: Fraction = 0.7
+    """λ of Eq. 8: CAM scores at or below it are set to 0."""
+    sampling: bool = True
+    """Off: the mean stands for the distribution and σ gets no supervision (Table V)."""
+    samples: Count = 50
+    """K, samples drawn from the distribution (Table VIII a)."""
+
+
+class CamConfig(Section):
+    """Multi-scale class activation maps and how they become labels."""
+
+    scales: tuple[Positive, ...] = (1.0, 0.5, 0.75, 1.5)
+    """Image scales; each runs with its horizontal flip."""
+    background: Fraction = 0.5
+    """Score at or below which a pixel is background where no pixel is ignored (validation, pictures)."""
+    high: Fraction = 0.7
+    """Score above which a pixel is foreground."""
+    low: Fraction = 0.25
+    """Score at or below which a pixel is background; between low and high it is ignored."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "CamConfig":
+        if not self.low < self.high:
+            raise ValueError(f"low ({self.low}) must be below high ({self.high})")
+        return self
+
+
+class PixelAdaptiveConfig(Section):
+    """Pixel-adaptive refinement by colour and position."""
+
+    dilations: tuple[Count, ...] = (1, 2, 4, 8, 12, 24)
+    """Distances of the eight neighbours, in pixels of the reduced image."""
+    iterations: Count = 10
+    downscale: Count = 2
+    """Reduction of image and maps before refinement."""
+
+
+class AffinityConfig(Section):
+    """From attention to affinity, and the random walk on it (UniA, Eq. 11)."""
+
+    sinkhorn_rounds: Count = 3
+    """Column and row normalisations that make the attention doubly stochastic."""
+    steps: Count = 2
+    """Steps of the random walk."""
+    power: Positive = 2.0
+    """Sharpening of the affinity before the walk."""
+
+
+class ContrastiveAffinityConfig(Section):
+    """Contrastive affinity loss (UniA, Eq. 16)."""
+
+    enabled: bool = True
+    weight: Weight = 0.1
+    """β of Eq. 17."""
+    temperature: Positive = 0.5
+    negatives: Literal["mean", "sum"] = "mean"
+    """How negative pairs enter the denominator; the paper prints a sum."""
+    form: Literal["infonce", "literal"] = "infonce"
+    """InfoNCE, or Eq. 16 as printed (no logarithm)."""
+    radius: Count | None = 7
+    """Chebyshev distance in tokens beyond which pairs are left out; null keeps all."""
+
+
+class DecoderConfig(Section):
+    """LargeFOV decoder."""
+
+    channels: Count = 512
+    dilation: Count = 5
+
+
+class EnergyConfig(Section):
+    """Dense energy regularisation of the decoder's probabilities."""
+
+    weight: Weight = 0.05
+    """Weight in the total loss."""
+    energy_weight: Positive = 1e-7
+    """The published scale of the energy itself."""
+    sigma_rgb: Positive = 15.0
+    """Intensity bandwidth, on 0-255."""
+    sigma_xy: Positive = 100.0
+    """Spatial bandwidth, in pixels of the full image."""
+    scale: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
+    """Reduction of image and probabilities."""
+
+
+class ScheduleConfig(Section):
+    """Iterations at which parts of the loss start; null scales the VOC value with the length of the run."""
+
+    token_contrast_from: Step | None = None
+    affinity_from: Step | None = None
+    segmentation_from: Step | None = None
+    auxiliary_cam_until: Step | None = None
+    """Until then pixels are labelled from the auxiliary CAM, afterwards from the final one."""
+
+    def resolved(self, iterations: int) -> "ScheduleConfig":
+        """All four as iterations, for a run of that length (VOC: 0, 0, 2000 and 8000 of 20000)."""
+
+        def at(value: int | None, fraction: float) -> int:
+            return round(fraction * iterations) if value is None else value
+
+        return ScheduleConfig(
+            token_contrast_from=at(self.token_contrast_from, 0.0),
+            affinity_from=at(self.affinity_from, 0.0),
+            segmentation_from=at(self.segmentation_from, 0.1),
+            auxiliary_cam_until=at(self.auxiliary_cam_until, 0.4),
+        )
+
+
+class UniAConfig(Section):
+    """UniA, whole; each ablation of Tables IV, V and VIII is a key below."""
+
+    name: Literal["unia"] = "unia"
+    uncertainty: UncertaintyConfig = UncertaintyConfig()
+    distribution: DistributionConfig = DistributionConfig()
+    cam: CamConfig = CamConfig()
+    pixel_adaptive: PixelAdaptiveConfig = PixelAdaptiveConfig()
+    affinity: AffinityConfig = AffinityConfig()
+    complementing: bool = True
+    """Mutual complementing refinement (Eq. 12-15); off: CAM labels refined by colour and position alone."""
+    contrastive_affinity: ContrastiveAffinityConfig = ContrastiveAffinityConfig()
+    decoder: DecoderConfig = DecoderConfig()
+    auxiliary_weight: Weight = 1.0
+    """Weight of the auxiliary classification loss."""
+    segmentation_weight: Weight = 0.15
+    """γ of Eq. 17."""
+    token_contrast_weight: Weight = 0.3
+    energy: EnergyConfig = EnergyConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+
+
+class CamBaselineConfig(Section):
+    """Plain class activation maps: encoder, global max pooling, pixel-adaptive refinement (Table IV, first row)."""
+
+    name: Literal["cam"] = "cam"
+    cam: CamConfig = CamConfig()
+    pixel_adaptive: PixelAdaptiveConfig = PixelAdaptiveConfig()
+
+
+MethodConfig = Annotated[UniAConfig | CamBaselineConfig, Field(discriminator="name")]
+
+
+class TrainingConfig(Section):
+    """Length, optimiser and bookkeeping of a run."""
+
+    iterations: Count = 20000
+    batch_size: Count = 4
+    seed: int = 0
+    learning_rate: Positive = 6e-5
+    head_factor: Positive = 10.0
+    """Learning rate of everything but the encoder, relative to the encoder's."""
+    weight_decay: Weight = 0.01
+    warmup_steps: Step | None = None
+    """Linear warm-up; null takes 7.5 % of the run (VOC: 1500 of 20000)."""
+    warmup_ratio: Positive = 1e-6
+    poly_power: Positive = 0.9
+    validate_every: Count = 2000
+    """Iterations between validations on held-out patients."""
+    picture_every: Count = 2000
+    """Iterations between pictures in the run folder."""
+    checkpoint_every: Count = 500
+    """Iterations between checkpoints."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 runs encoder and heads in autocast on CUDA; losses stay in float32."""
+
+
+class InferenceConfig(Section):
+    """How volumes are segmented."""
+
+    scales: tuple[Positive, ...] = (1.0,)
+    """Image scales whose probabilities are averaged."""
+    flip: bool = True
+    """Average with the horizontal flip."""
+    batch_size: Count = 16
+    """Slices a forward pass."""
+
+
+class RunConfig(Section):
+    """A whole run."""
+
+    data: DataConfig = DataConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    method: MethodConfig = UniAConfig()
+    training: TrainingConfig = TrainingConfig()
+    inference: InferenceConfig = InferenceConfig()

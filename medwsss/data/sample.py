@@ -1,0 +1,61 @@
+"""What a loader yields: one image with its image-level labels, and a batch of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SliceKey:
+    """Where a 2D image comes from; photographs use their name as patient, phase "" and index 0."""
+
+    patient: str
+    phase: str
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.patient} {self.phase} slice {self.index}" if self.phase else self.patient
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training image."""
+
+    image: Float[Tensor, "3 h w"]
+    """In [0, 1]; the encoder normalises."""
+    image_labels: Float[Tensor, "cls"]
+    """Multi-hot over the foreground classes."""
+    box: Int[Tensor, "4"]
+    """[top, bottom, left, right) of the area that is image and not padding."""
+    key: SliceKey
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples of one size, stacked."""
+
+    images: Float[Tensor, "b 3 h w"]
+    image_labels: Float[Tensor, "b cls"]
+    boxes: Int[Tensor, "b 4"]
+    keys: tuple[SliceKey, ...]
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(
+            self.images.to(device, non_blocking=True),
+            self.image_labels.to(device, non_blocking=True),
+            self.boxes.to(device, non_blocking=True),
+            self.keys,
+        )
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stack samples of equal size."""
+    return Batch(
+        torch.stack([sample.image for sample in samples]),
+        torch.stack([sample.image_labels for sample in samples]),
+        torch.stack([sample.box for sample in samples]),
+        tuple(sample.key for sample in samples),
+    )
