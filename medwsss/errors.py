@@ -33,6 +33,10 @@ class CheckpointError(MedwsssError):
     """A run folder or checkpoint is missing, incomplete or of another configuration."""
 
 
+class TrainingError(MedwsssError):
+    """Training cannot go on, for example because a loss is not finite."""
+
+
 class OutputError(MedwsssError):
     """An output folder cannot be written, or already holds something that would be lost."""
 

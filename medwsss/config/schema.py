@@ -104,6 +104,8 @@ class EncoderConfig(Section):
     """Index of the block whose tokens feed the auxiliary classifier."""
     affinity_blocks: tuple[int, ...] = (-3, -2, -1)
     """Indices of the blocks whose attention is averaged to the affinity (UniA, Eq. 11)."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 runs the encoder in autocast; its output, the heads and all losses stay in float32."""
 
 
 class UncertaintyConfig(Section):
@@ -296,8 +298,6 @@ class TrainingConfig(Section):
     """Iterations between pictures in the run folder."""
     checkpoint_every: Count = 500
     """Iterations between checkpoints."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 runs encoder and heads in autocast on CUDA; losses stay in float32."""
 
 
 class InferenceConfig(Section):

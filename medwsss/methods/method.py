@@ -1,14 +1,17 @@
 """What every method offers: losses of a training step, a prediction, and the maps it reasons with."""
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from medwsss.data.sample import Batch
+from medwsss.models.encoder import Encoder
 
 
 @dataclass(frozen=True)
@@ -48,17 +51,46 @@ class Explanation:
     prediction: Int[Tensor, "b h w"]
 
 
-class Method(Protocol):
-    """A trainable method; instances are ``torch.nn.Module``."""
+class Method(nn.Module, ABC):
+    """A trainable method around an encoder."""
 
-    def training_step(self, batch: Batch, *, step: int, generator: torch.Generator) -> LossTerms: ...
+    encoder: Encoder
 
+    @abstractmethod
+    def training_step(self, batch: Batch, *, step: int, generator: torch.Generator) -> LossTerms:
+        """The loss terms of one iteration, counted from 0; all randomness comes from ``generator``."""
+
+    @abstractmethod
     def predict(
         self, images: Float[Tensor, "b 3 h w"], image_labels: Float[Tensor, "b cls"] | None = None
-    ) -> Prediction: ...
+    ) -> Prediction:
+        """Segment images in [0, 1]; tags are used where they are known, and not needed."""
 
-    def explain(self, batch: Batch, *, step: int) -> Explanation: ...
+    @abstractmethod
+    def explain(self, batch: Batch, *, step: int) -> Explanation:
+        """The maps and labels that a training step would make of this batch."""
 
-    def encoder_parameters(self) -> Iterator[nn.Parameter]: ...
+    def head_parameters(self) -> Iterator[nn.Parameter]:
+        """Everything but the encoder: these learn faster."""
+        return (parameter for name, parameter in self.named_parameters() if not name.startswith("encoder."))
 
-    def head_parameters(self) -> Iterator[nn.Parameter]: ...
+
+def upsampled(maps: Float[Tensor, "b c h w"], like: Float[Tensor, "b d hl wl"]) -> Float[Tensor, "b c hl wl"]:
+    """Bilinear resize to the height and width of ``like``."""
+    return F.interpolate(maps, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def gated_probs(
+    probs: Float[Tensor, "b k h w"], image_labels: Float[Tensor, "b cls"] | None
+) -> Float[Tensor, "b k h w"]:
+    """Class probabilities with absent classes set to 0, summing to 1 again; unchanged when the tags are unknown."""
+    if image_labels is None:
+        return probs
+    present = torch.cat([torch.ones_like(image_labels[:, :1]), image_labels], dim=1)
+    kept = probs * present[:, :, None, None].to(probs)
+    return kept / kept.sum(dim=1, keepdim=True).clamp_min(1e-12)
+
+
+def entropy(probs: Float[Tensor, "b k h w"]) -> Float[Tensor, "b h w"]:
+    """Shannon entropy of class probabilities, divided by its maximum: in [0, 1]."""
+    return torch.special.entr(probs).sum(dim=1) / math.log(probs.shape[1])

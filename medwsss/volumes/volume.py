@@ -30,7 +30,7 @@ class Volume:
         if self.array.ndim not in (3, 4):
             raise ValueError(f"array must have 3 or 4 axes, not {self.array.ndim}")
         if self.affine.shape != (4, 4) or not np.isfinite(self.affine).all():
-            raise ValueError("affine must be a finite 4×4 matrix")
+            raise ValueError("affine must be a finite matrix of 4 by 4")
         if not all(np.isfinite(step) and step > 0 for step in self.spacing_mm):
             raise ValueError(f"spacing_mm must be three positive numbers, not {self.spacing_mm}")
 

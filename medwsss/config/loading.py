@@ -1,0 +1,124 @@
+"""From YAML files and ``key=value`` overrides to one validated ``RunConfig``, and back to YAML."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from medwsss.config.schema import RunConfig
+from medwsss.errors import ConfigError
+
+Tree = dict[str, Any]
+
+
+def load_config(layers: Sequence[Mapping[str, Any]]) -> RunConfig:
+    """Merge layers, later ones winning key by key, and validate the result.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest known one) or a value out of range.
+    """
+    merged: Tree = {}
+    for layer in layers:
+        merged = _merged(merged, layer)
+    try:
+        return RunConfig.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explained(problem) for problem in error.errors())) from None
+
+
+def read_layer(path: Path) -> Tree:
+    """A YAML file as a tree of settings.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML or is not a mapping.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read configuration {path}: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path} must hold a mapping of settings, not a {type(tree).__name__}")
+    return tree
+
+
+def override_layer(assignments: Sequence[str]) -> Tree:
+    """``["method.uncertainty.enabled=false"]`` as a tree; values are read as YAML.
+
+    Raises:
+        ConfigError: an assignment without ``=`` or with an empty part.
+    """
+    tree: Tree = {}
+    for assignment in assignments:
+        dotted, equals, text = assignment.partition("=")
+        keys = dotted.strip().split(".")
+        if not equals or not all(keys):
+            raise ConfigError(f"'{assignment}' is not of the form key.key=value")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"the value in '{assignment}' is not valid YAML") from None
+        for key in reversed(keys):
+            value = {key: value}
+        tree = _merged(tree, value)
+    return tree
+
+
+def preset_path(dataset: str, name: str) -> Path:
+    """The configuration file shipped as ``configs/<dataset>/<name>.yaml``.
+
+    Raises:
+        ConfigError: there is none of that name; the message lists those there are.
+    """
+    shipped = Path(str(resources.files("medwsss"))) / "configs"
+    folder = (shipped if shipped.is_dir() else shipped.parents[1] / "configs") / dataset
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
+        raise ConfigError(f"no configuration '{name}' for {dataset} (shipped: {known}); pass --config FILE")
+    return path
+
+
+def to_yaml(config: RunConfig) -> str:
+    """The whole configuration, defaults included, in the schema's order."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        if isinstance(below, dict) and isinstance(value, dict) and not _other_method(key, below, value):
+            value = _merged(below, value)
+        result[key] = value
+    return result
+
+
+def _other_method(key: str, below: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
+    """Settings of one method mean nothing to another, so naming another one starts afresh."""
+    return key == "method" and "name" in value and value["name"] != below.get("name", "unia")
+
+
+def _explained(problem: Mapping[str, Any]) -> str:
+    where = [str(part) for part in problem["loc"]]
+    dotted = ".".join(where) or "configuration"
+    if problem["type"] != "extra_forbidden":
+        return f"{dotted}: {problem['msg']} (got {problem['input']!r})"
+    nearest = difflib.get_close_matches(where[-1], {path.rsplit(".", 1)[-1] for path in _paths(RunConfig)}, n=1)
+    hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+    return f"unknown setting '{dotted}'{hint}"
+
+
+def _paths(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        yield prefix + name
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from _paths(kind, f"{prefix}{name}.")

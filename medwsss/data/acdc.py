@@ -1,0 +1,217 @@
+"""ACDC as it lies on disk: patients, their ED and ES frames, and (apart from them) the reference masks.
+
+Layout: ``training/patientNNN/`` with ``Info.cfg``, ``patientNNN_4d.nii.gz``, ``patientNNN_frameFF.nii.gz`` and
+``patientNNN_frameFF_gt.nii.gz`` (O. Bernard et al., IEEE TMI 2018). A ``Study`` knows no mask: only
+``reference_masks`` does.
+"""
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from medwsss.errors import DatasetError, MedwsssWarning
+from medwsss.labels import Task
+from medwsss.types import LabelMap3D
+from medwsss.volumes.io import load_label_volume, load_volume
+from medwsss.volumes.volume import Volume
+
+Phase = Literal["ED", "ES"]
+PHASES: tuple[Phase, Phase] = ("ED", "ES")
+AFFINE_TOLERANCE = 1e-3
+"""Largest difference between the affines of a frame and its mask, per entry."""
+
+_PATIENT = re.compile(r"patient\d+")
+_FRAME = re.compile(r"_frame(\d+)(_gt)?\.nii(?:\.gz)?$")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One time point of a cine study: a file of its own, or one step of a 4D file."""
+
+    path: Path
+    number: int
+    """As in Info.cfg and the file names, counted from 1."""
+    time_index: int | None = None
+    """Index along the fourth axis of ``path``, counted from 0; None where ``path`` holds this frame alone."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One patient: both labelled phases, the cine file where there is one, and what Info.cfg says."""
+
+    patient: str
+    group: str
+    frames: Mapping[Phase, Frame]
+    cine: Path | None = None
+    height_cm: float | None = None
+    weight_kg: float | None = None
+    frame_count: int | None = None
+
+
+def find_studies(root: Path) -> list[Study]:
+    """All patients below ``root``, in the order of their names.
+
+    ``root`` holds ``training/`` or ``testing/`` or both, or is itself a folder of patients. A patient without one of
+    the two frames is left out with a ``MedwsssWarning``.
+
+    Raises:
+        DatasetError: no such folder, no patient, a patient twice, an unusable Info.cfg, or no patient with both frames.
+    """
+    folders = _patient_folders(root)
+    studies = [study for folder in folders if (study := _read_study(folder)) is not None]
+    if not studies:
+        raise DatasetError(f"no patient in {root} has both its ED and its ES frame: unzip the data set again")
+    return studies
+
+
+def case_id(study: Study, phase: Phase) -> str:
+    """Name of one volume as in the file names, such as patient001_frame01."""
+    return _case_name(study.patient, study.frames[phase].number)
+
+
+def load_frame(frame: Frame) -> Volume:
+    """The voxels of one frame, 3D float32.
+
+    Raises:
+        DatasetError: the 4D file has no such time point, or a frame's own file has several.
+        VolumeError: the file cannot be read.
+    """
+    volume = load_volume(frame.path)
+    index = 0 if frame.time_index is None else frame.time_index
+    if frame.time_index is None and volume.frames > 1:
+        raise DatasetError(f"{frame.path} has {volume.frames} time points where one frame was expected")
+    if index >= volume.frames:
+        raise DatasetError(f"{frame.path} has {volume.frames} time points, Info.cfg names frame {frame.number}")
+    return volume.frame(index)
+
+
+def reference_masks(root: Path) -> dict[str, Path]:
+    """The mask file of every case below ``root`` that has one, by ``case_id``.
+
+    Raises:
+        DatasetError: no such folder, no patient, or a patient twice.
+    """
+    return {
+        _case_name(folder.name, number): path
+        for folder in _patient_folders(root)
+        for number, path in _numbered_files(folder, masks=True).items()
+    }
+
+
+def load_reference(path: Path, like: Volume, task: Task) -> LabelMap3D:
+    """The mask in ``path`` as labels of ``task``, on the grid of ``like``.
+
+    Raises:
+        DatasetError: shape or affine differ from ``like``, or the mask has codes that ACDC does not define.
+        VolumeError: the file cannot be read.
+    """
+    mask = load_label_volume(path)
+    if mask.array.shape != like.grid:
+        raise DatasetError(f"{path} has shape {mask.array.shape}, its frame has {like.grid}: mask and frame must match")
+    if not np.allclose(mask.affine, like.affine, rtol=0.0, atol=AFFINE_TOLERANCE):
+        difference = float(np.abs(mask.affine - like.affine).max())
+        raise DatasetError(
+            f"{path} has another affine than its frame (by up to {difference:g}): mask and frame must match"
+        )
+    try:
+        return task.from_codes(mask.array)
+    except ValueError as error:
+        raise DatasetError(f"{path}: {error} (ACDC: 0 background, 1 RV, 2 MYO, 3 LV)") from error
+
+
+def _case_name(patient: str, number: int) -> str:
+    return f"{patient}_frame{number:02d}"
+
+
+def _patient_folders(root: Path) -> list[Path]:
+    if not root.is_dir():
+        raise DatasetError(f"{root} is not a folder: pass the unzipped ACDC folder as --root")
+    parts = [root / name for name in ("training", "testing") if (root / name).is_dir()] or [root]
+    folders = sorted((folder for part in parts for folder in _patients_in(part)), key=lambda folder: folder.name)
+    if not folders:
+        raise DatasetError(f"no patientNNN folder in {root}: pass the unzipped ACDC folder as --root")
+    for first, second in pairwise(folders):
+        if first.name == second.name:
+            raise DatasetError(f"{first.name} is there twice, in {first.parent} and {second.parent}: remove one")
+    return folders
+
+
+def _patients_in(folder: Path) -> Iterator[Path]:
+    return (entry for entry in folder.iterdir() if entry.is_dir() and _PATIENT.fullmatch(entry.name))
+
+
+def _numbered_files(folder: Path, *, masks: bool) -> dict[int, Path]:
+    """Frame files or mask files of a patient by frame number; .nii.gz wins over .nii."""
+    found = {}
+    for path in sorted(folder.glob(f"{folder.name}_frame*")):
+        match = _FRAME.search(path.name)
+        if match and (match[2] is not None) == masks:
+            found[int(match[1])] = path
+    return found
+
+
+def _read_study(folder: Path) -> Study | None:
+    info_file = folder / "Info.cfg"
+    info = _read_info(info_file)
+    numbers = {phase: _frame_number(info, phase, info_file) for phase in PHASES}
+    cines = [folder / f"{folder.name}_4d{suffix}" for suffix in (".nii.gz", ".nii")]
+    cine = next((path for path in cines if path.is_file()), None)
+    frames = _frames(folder, numbers, cine)
+    missing = [f"{phase} (frame {numbers[phase]:02d})" for phase in PHASES if phase not in frames]
+    if missing:
+        message = f"{folder.name} is left out: {' and '.join(missing)} not in {folder}, and no 4D file to take it from"
+        warnings.warn(message, MedwsssWarning, stacklevel=2)
+        return None
+    frame_count = _number(info, "NbFrame")
+    return Study(
+        patient=folder.name,
+        group=info.get("Group") or "unknown",
+        frames=frames,
+        cine=cine,
+        height_cm=_number(info, "Height"),
+        weight_kg=_number(info, "Weight"),
+        frame_count=None if frame_count is None else round(frame_count),
+    )
+
+
+def _frames(folder: Path, numbers: Mapping[Phase, int], cine: Path | None) -> dict[Phase, Frame]:
+    files = _numbered_files(folder, masks=False)
+    frames = {}
+    for phase, number in numbers.items():
+        if number in files:
+            frames[phase] = Frame(files[number], number)
+        elif cine is not None:
+            frames[phase] = Frame(cine, number, time_index=number - 1)
+    return frames
+
+
+def _read_info(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise DatasetError(f"{path} is missing: it names the ED and ES frames of the patient")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    pairs = (line.partition(":") for line in lines)
+    return {key.strip(): value.strip() for key, colon, value in pairs if colon}
+
+
+def _frame_number(info: Mapping[str, str], phase: Phase, path: Path) -> int:
+    if phase not in info:
+        raise DatasetError(f"{path} has no key {phase}: add the number of its {phase} frame")
+    value = info[phase]
+    if not (value.isascii() and value.isdigit() and int(value) >= 1):
+        raise DatasetError(f"{path}: {phase} is {value!r}, not a frame number counted from 1")
+    return int(value)
+
+
+def _number(info: Mapping[str, str], key: str) -> float | None:
+    """An optional number of Info.cfg; None where it is missing or no number, because nothing depends on it."""
+    try:
+        value = float(info[key])
+    except (KeyError, ValueError):
+        return None
+    return value if np.isfinite(value) else None

@@ -1,0 +1,175 @@
+"""Image-level labels ("tags") of slices: derived from masks for research, or read from a CSV written by people."""
+
+import csv
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from medwsss.data.acdc import PHASES, Study, case_id, load_frame, load_reference
+from medwsss.data.sample import SliceKey
+from medwsss.data.writing import written_whole
+from medwsss.errors import DatasetError, ImageLabelsError, OutputError
+from medwsss.labels import LabelSet, Task
+from medwsss.volumes.slicing import slices_of
+
+KEY_COLUMNS = ("patient", "phase", "slice")
+
+
+@dataclass(frozen=True)
+class ImageLabels:
+    """Which classes each slice shows."""
+
+    names: tuple[str, ...]
+    """Foreground classes, in label order."""
+    tags: Mapping[SliceKey, tuple[int, ...]]
+    """1 where the slice shows the class, else 0."""
+
+    def __post_init__(self) -> None:
+        for key, tags in self.tags.items():
+            if len(tags) != len(self.names) or not set(tags) <= {0, 1}:
+                raise ValueError(f"tags of {key} must be {len(self.names)} values of 0 or 1, not {tags}")
+
+    def of(self, key: SliceKey) -> tuple[int, ...]:
+        """Multi-hot labels of one slice; ``KeyError`` where it has none."""
+        return self.tags[key]
+
+    def array(self, keys: Sequence[SliceKey]) -> UInt8[np.ndarray, "n cls"]:
+        """Multi-hot labels of slices, one row each."""
+        return np.array([self.tags[key] for key in keys], dtype=np.uint8).reshape(len(keys), len(self.names))
+
+
+def labels_of_stack(masks: UInt8[np.ndarray, "n h w"], num_foreground: int) -> UInt8[np.ndarray, "n cls"]:
+    """Multi-hot labels of label maps: 1 where a map has at least one pixel of the class."""
+    present = [(masks == label).any(axis=(1, 2)) for label in range(1, num_foreground + 1)]
+    return np.stack(present, axis=1).astype(np.uint8)
+
+
+def image_labels_from_masks(studies: Iterable[Study], masks: Mapping[str, Path], task: Task) -> ImageLabels:
+    """Image-level labels of every slice of both phases, from the reference masks.
+
+    Args:
+        studies: patients to label.
+        masks: mask file by ``acdc.case_id``.
+        task: class set.
+
+    Raises:
+        DatasetError: a case has no mask, or its mask does not fit (see ``acdc.load_reference``).
+        VolumeError: a file cannot be read.
+    """
+    tags = {}
+    for study in studies:
+        for phase in PHASES:
+            name = case_id(study, phase)
+            if name not in masks:
+                raise DatasetError(f"{name} has no mask to take image-level labels from: set data.tags to a CSV file")
+            volume = load_frame(study.frames[phase])
+            stack = slices_of(volume.with_array(load_reference(masks[name], volume, task))).array
+            for index, row in enumerate(labels_of_stack(stack, task.labels.num_foreground).tolist()):
+                tags[SliceKey(study.patient, phase, index)] = tuple(row)
+    return ImageLabels(task.labels.names, tags)
+
+
+def write_image_labels(labels: ImageLabels, path: Path) -> None:
+    """Store image-level labels as CSV with the columns patient, phase, slice and one per class.
+
+    Slices are counted from 0 in the order of ``volumes.slicing.slices_of``. The file appears whole or not at all.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    try:
+        with written_whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow((*KEY_COLUMNS, *labels.names))
+            rows.writerows((key.patient, key.phase, key.index, *tags) for key, tags in labels.tags.items())
+    except OSError as error:
+        raise OutputError(f"cannot write the image-level labels {path}: {error.strerror}") from error
+
+
+def read_image_labels(
+    path: Path, label_set: LabelSet, known_keys: Collection[SliceKey], *, required_keys: Collection[SliceKey] = ()
+) -> ImageLabels:
+    """Read the CSV format of ``write_image_labels``; UTF-8 with or without BOM, separated by commas or semicolons.
+
+    Further columns are ignored, so one table can serve several tasks.
+
+    Args:
+        path: the CSV file.
+        label_set: classes, each a column.
+        known_keys: every slice of the data set; a row about any other is refused.
+        required_keys: slices that must have a row (those of the training patients).
+
+    Raises:
+        ImageLabelsError: the file cannot be read, lacks a column, has an unknown or repeated slice or a value that is
+            neither 0 nor 1, or a required slice has no row. The message names file and line.
+    """
+    known = _Known(known_keys)
+    tags: dict[SliceKey, tuple[int, ...]] = {}
+    for line, row in _rows(path, (*KEY_COLUMNS, *label_set.names)):
+        where = f"{path} line {line}"
+        key = known.key(row, where)
+        if key in tags:
+            raise ImageLabelsError(f"{where}: {key} was already in the table: keep one row per slice")
+        tags[key] = tuple(_zero_or_one(row[name], name, where) for name in label_set.names)
+    missing = [key for key in required_keys if key not in tags]
+    if missing:
+        raise ImageLabelsError(f"{path} has no row for {len(missing)} slices of training patients, first: {missing[0]}")
+    return ImageLabels(label_set.names, tags)
+
+
+class _Known:
+    """The slices of a data set, to say which part of a row does not fit."""
+
+    def __init__(self, keys: Collection[SliceKey]) -> None:
+        self._keys = set(keys)
+        self._patients = {key.patient for key in keys}
+        self._phases = {key.phase for key in keys}
+
+    def key(self, row: Mapping[str, str], where: str) -> SliceKey:
+        patient, phase, index = (row[column] for column in KEY_COLUMNS)
+        if patient not in self._patients:
+            raise ImageLabelsError(f"{where}: patient {patient!r} is not in the data set")
+        if phase not in self._phases:
+            raise ImageLabelsError(f"{where}: phase {phase!r} is none of {', '.join(sorted(self._phases))}")
+        if not (index.isascii() and index.isdigit()):
+            raise ImageLabelsError(f"{where}: slice {index!r} is not a whole number counted from 0")
+        key = SliceKey(patient, phase, int(index))
+        if key not in self._keys:
+            count = sum((known.patient, known.phase) == (patient, phase) for known in self._keys)
+            raise ImageLabelsError(f"{where}: {patient} {phase} has slices 0 to {count - 1}, not {index}")
+        return key
+
+
+def _zero_or_one(value: str, name: str, where: str) -> int:
+    if value not in ("0", "1"):
+        raise ImageLabelsError(f"{where}: {name} is {value!r}, it must be 0 or 1")
+    return int(value)
+
+
+def _rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """The lines of a table after its header, counted from 1, with stripped cells; empty lines are skipped."""
+    lines = _text(path).splitlines()
+    separator = ";" if lines and ";" in lines[0] else ","
+    cells = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
+    header = cells[0] if cells else []
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise ImageLabelsError(
+            f"{path} has no column {', '.join(missing)}: its first line must name {', '.join(columns)}"
+        )
+    for line, row in enumerate(cells[1:], start=2):
+        if any(row) and len(row) != len(header):
+            raise ImageLabelsError(f"{path} line {line}: {len(row)} cells, the header has {len(header)}")
+    return [(line, dict(zip(header, row, strict=True))) for line, row in enumerate(cells[1:], start=2) if any(row)]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ImageLabelsError(f"cannot read the image-level labels {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ImageLabelsError(f"{path} is not UTF-8: save it as CSV UTF-8") from error

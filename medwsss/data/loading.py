@@ -1,0 +1,112 @@
+"""A data set made ready for a run: studies, split and image-level labels, and where each of them came from."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medwsss.config.schema import DataConfig
+from medwsss.data.acdc import Study, find_studies, reference_masks
+from medwsss.data.image_labels import ImageLabels, image_labels_from_masks, read_image_labels, write_image_labels
+from medwsss.data.slice_cache import SliceCache
+from medwsss.data.slices import SliceDataset, slice_keys
+from medwsss.data.splits import Split, check_split, draw_split, read_split
+from medwsss.errors import MedwsssWarning
+from medwsss.labels import ACDC_TASKS, LabelSet, Task
+
+
+@dataclass(frozen=True)
+class AcdcData:
+    """ACDC, or anything in its layout."""
+
+    config: DataConfig
+    task: Task
+    studies: tuple[Study, ...]
+    """All patients found."""
+    split: Split
+    image_labels: ImageLabels
+    cache: SliceCache
+    source: str
+    """The data set in words, for the report."""
+    tags_source: str
+    """Where the image-level labels come from, in words."""
+    split_source: str
+    """Where the split comes from, in words."""
+
+    @property
+    def labels(self) -> LabelSet:
+        return self.task.labels
+
+    @property
+    def training(self) -> tuple[Study, ...]:
+        """Patients that train."""
+        return _chosen(self.studies, self.split.train)
+
+    @property
+    def held_out(self) -> tuple[Study, ...]:
+        """Patients that training never sees."""
+        return _chosen(self.studies, self.split.held_out)
+
+    def training_set(self) -> SliceDataset:
+        """The slices of the training patients."""
+        return SliceDataset(self.training, self.image_labels, self.config, self.cache)
+
+
+def load_acdc(config: DataConfig, root: Path, tags_path: Path) -> AcdcData:
+    """Find the patients, split them, and read their image-level labels.
+
+    Without ``config.tags`` the labels are derived from the masks of all patients and written to ``tags_path``, and
+    training reads them from there; with it, no mask is opened, and held-out patients may have no rows.
+
+    Args:
+        config: task, tags, split, grid.
+        root: see ``acdc.find_studies``.
+        tags_path: CSV file to write.
+
+    Raises:
+        DatasetError, VolumeError: the data set is missing or damaged.
+        SplitError: the split does not fit the patients.
+        ImageLabelsError: the labels do not fit the slices.
+        OutputError: ``tags_path`` cannot be written.
+    """
+    task = ACDC_TASKS[config.task]
+    studies = tuple(find_studies(root))
+    split = _split(config, studies)
+    cache = SliceCache(config.cache_dir)
+    if config.tags is None:
+        write_image_labels(image_labels_from_masks(studies, reference_masks(root), task), tags_path)
+    image_labels = read_image_labels(
+        config.tags or tags_path,
+        task.labels,
+        known_keys=slice_keys(studies, cache, config.grid),
+        required_keys=slice_keys(_chosen(studies, split.train), cache, config.grid),
+    )
+    return AcdcData(
+        config=config,
+        task=task,
+        studies=studies,
+        split=split,
+        image_labels=image_labels,
+        cache=cache,
+        source=f"{len(studies)} patients in {root}",
+        tags_source=f"table {config.tags}" if config.tags else "derived from the reference masks (research)",
+        split_source=f"file {config.split.file}" if config.split.file else f"drawn with seed {split.seed}",
+    )
+
+
+def _split(config: DataConfig, studies: Sequence[Study]) -> Split:
+    groups = {study.patient: study.group for study in studies}
+    if config.split.file is None:
+        return draw_split(groups, held_out_fraction=config.split.held_out_fraction, seed=config.split.seed)
+    split = read_split(config.split.file)
+    check_split(split, groups)
+    unused = sorted(set(groups) - {*split.train, *split.held_out})
+    if unused:
+        message = f"{len(unused)} patients are in neither part of {config.split.file}, first {unused[0]}: left unused"
+        warnings.warn(message, MedwsssWarning, stacklevel=3)
+    return split
+
+
+def _chosen(studies: Sequence[Study], patients: Sequence[str]) -> tuple[Study, ...]:
+    wanted = set(patients)
+    return tuple(study for study in studies if study.patient in wanted)

@@ -1,0 +1,91 @@
+"""Resampled slices kept on disk, so that an epoch after the first, and a second run, read no NIfTI."""
+
+import hashlib
+import json
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+
+from medwsss.config.schema import GridConfig
+from medwsss.data.acdc import Frame, load_frame
+from medwsss.data.transforms import working_slices
+from medwsss.data.writing import written_whole
+from medwsss.errors import MedwsssWarning, VolumeError
+
+FORMAT = 1
+"""Raise it when ``working_slices`` changes, so that old entries are not used."""
+
+
+def default_cache_dir() -> Path:
+    """The user's cache folder for slices: below $XDG_CACHE_HOME, or ~/.cache."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "medwsss" / "slices"
+
+
+class SliceCache:
+    """Working slices of frames, computed once per state of the file and grid.
+
+    An entry that cannot be read is built again. Where the folder cannot be written, slices stay in memory and one
+    ``MedwsssWarning`` says so. The folder may be deleted at any time between runs.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = default_cache_dir() if folder is None else folder
+        self._memory: dict[str, Float32[np.ndarray, "n h w"]] = {}
+        self._warned = False
+
+    def stack(self, frame: Frame, grid: GridConfig) -> Float32[np.ndarray, "n h w"]:
+        """The slices of a frame as ``working_slices`` makes them; read-only, and usually mapped from disk.
+
+        Raises:
+            DatasetError: the file does not hold this frame.
+            VolumeError: the file cannot be read.
+        """
+        key = _key(frame, grid)
+        if key in self._memory:
+            return self._memory[key]
+        path = self._folder / f"{key}.npy"
+        stored = _read(path)
+        if stored is not None:
+            return stored
+        slices = working_slices(load_frame(frame), grid, name=f"{frame.path} frame {frame.number}")
+        slices.setflags(write=False)
+        try:
+            _write(slices, path)
+        except OSError as error:
+            self._memory[key] = slices
+            self._warn(error)
+        return slices
+
+    def _warn(self, error: OSError) -> None:
+        if not self._warned:
+            message = f"cannot write the slice cache {self._folder} ({error.strerror}): slices stay in memory"
+            warnings.warn(message, MedwsssWarning, stacklevel=3)
+            self._warned = True
+
+
+def _key(frame: Frame, grid: GridConfig) -> str:
+    try:
+        status = frame.path.stat()
+    except OSError as error:
+        raise VolumeError(f"{frame.path}: {error.strerror}") from error
+    resampling = grid.model_dump(include={"spacing_mm", "percentiles"})
+    state = [FORMAT, str(frame.path.absolute()), status.st_size, status.st_mtime_ns, frame.time_index, resampling]
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+
+def _read(path: Path) -> Float32[np.ndarray, "n h w"] | None:
+    """A stored stack, or None where it is missing or damaged."""
+    try:
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return stored if stored.dtype == np.float32 and stored.ndim == 3 else None
+
+
+def _write(slices: Float32[np.ndarray, "n h w"], path: Path) -> None:
+    with written_whole(path) as temporary, temporary.open("wb") as file:
+        np.save(file, slices, allow_pickle=False)

@@ -1,0 +1,78 @@
+"""Training slices with their image-level labels. No mask is within reach: a ``Study`` knows none."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+from torch.utils.data import Dataset
+
+from medwsss.config.schema import DataConfig, GridConfig
+from medwsss.data.acdc import PHASES, Frame, Study
+from medwsss.data.image_labels import ImageLabels
+from medwsss.data.sample import Sample, SliceKey
+from medwsss.data.slice_cache import SliceCache
+from medwsss.data.transforms import TrainingTransform, channels_of
+
+OTHER_PHASE: dict[str, str] = {"ED": "ES", "ES": "ED"}
+
+
+class Draw(NamedTuple):
+    """What a sampler asks for: a slice, and the seed of its augmentation."""
+
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    seed: int
+
+
+def slice_keys(studies: Sequence[Study], cache: SliceCache, grid: GridConfig) -> tuple[SliceKey, ...]:
+    """Every slice of both phases, in the order of studies, phases and slices.
+
+    Raises:
+        DatasetError: a 4D file does not hold the frame that Info.cfg names.
+        VolumeError: a file cannot be read.
+    """
+    return tuple(
+        SliceKey(study.patient, phase, index)
+        for study in studies
+        for phase in PHASES
+        for index in range(len(cache.stack(study.frames[phase], grid)))
+    )
+
+
+class SliceDataset(Dataset[Sample]):
+    """The slices of studies; ``dataset[Draw(index, seed)]`` is determined by the draw alone."""
+
+    def __init__(
+        self, studies: Sequence[Study], image_labels: ImageLabels, data: DataConfig, cache: SliceCache
+    ) -> None:
+        """Every slice of ``studies`` needs a row in ``image_labels``; files are read here unless cached."""
+        self.keys = slice_keys(studies, cache, data.grid)
+        self.image_labels_array: UInt8[np.ndarray, "n cls"] = image_labels.array(self.keys)
+        """Multi-hot labels by index, for samplers."""
+        self._frames: dict[tuple[str, str], Frame] = {
+            (study.patient, phase): study.frames[phase] for study in studies for phase in PHASES
+        }
+        self._grid = data.grid
+        self._cache = cache
+        self._transform = TrainingTransform(data.grid, data.augmentation)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, draw: Draw) -> Sample:
+        """One augmented slice."""
+        key = self.keys[draw.index]
+        image, box = self._transform(channels_of(self._stack(key.patient, key.phase), key.index, self._grid), draw.seed)
+        tags = torch.from_numpy(self.image_labels_array[draw.index].astype(np.float32))
+        return Sample(image, tags, box, key)
+
+    def other_phase(self, index: int) -> Float32[np.ndarray, "h w"] | None:
+        """The same slice at the other phase, on the working grid; None where the phases differ in slices or size."""
+        key = self.keys[index]
+        here = self._stack(key.patient, key.phase)
+        there = self._stack(key.patient, OTHER_PHASE[key.phase])
+        return there[key.index] if there.shape == here.shape else None
+
+    def _stack(self, patient: str, phase: str) -> Float32[np.ndarray, "n h w"]:
+        return self._cache.stack(self._frames[patient, phase], self._grid)

@@ -1,0 +1,168 @@
+"""From native slices to what a network sees, and back: resampling, grey levels, channels, augmentation (MONAI)."""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int
+from monai.transforms import (
+    Affine,
+    Compose,
+    RandAdjustContrast,
+    RandFlip,
+    RandomizableTransform,
+    RandScaleIntensity,
+    RandSpatialCrop,
+    Resize,
+    SpatialPad,
+)
+from torch import Tensor
+from torch.nn import functional
+
+from medwsss.config.schema import AugmentationConfig, GridConfig
+from medwsss.errors import MedwsssWarning
+from medwsss.volumes.slicing import slices_of
+from medwsss.volumes.volume import Volume
+
+
+def working_slices(volume: Volume, grid: GridConfig, *, name: str = "volume") -> Float32[np.ndarray, "n h w"]:
+    """The slices of a 3D volume in [0, 1] at the in-plane spacing of ``grid``.
+
+    Grey levels are scaled with percentiles of the whole volume; a constant one becomes zeros with a
+    ``MedwsssWarning`` that says ``name``. Side lengths are ``round(pixels * native / working spacing)``.
+
+    Raises:
+        ValueError: the volume has a time axis or voxels that are not finite.
+    """
+    stack = slices_of(volume)
+    scaled = _scaled(stack.array.astype(np.float32), grid.percentiles, name)
+    size = [
+        max(1, round(pixels * native_mm / grid.spacing_mm))
+        for pixels, native_mm in zip(scaled.shape[1:], stack.spacing_mm, strict=True)
+    ]
+    resized = Resize(size, mode="bilinear", anti_aliasing=True)(torch.from_numpy(scaled))
+    return np.asarray(_plain(resized).clamp(0.0, 1.0))
+
+
+def native_maps(maps: Float[Tensor, "n c h w"], native_size: tuple[int, int]) -> Float[Tensor, "n c rows columns"]:
+    """Maps on the working grid resized bilinearly to native slices; probabilities still sum to 1.
+
+    Raises:
+        ValueError: ``native_size`` is not positive.
+    """
+    if min(native_size) < 1:
+        raise ValueError(f"native_size must be positive, not {native_size}")
+    return functional.interpolate(maps, size=native_size, mode="bilinear", align_corners=False)
+
+
+def channels_of(stack: Float32[np.ndarray, "n h w"], index: int, grid: GridConfig) -> Float32[np.ndarray, "3 h w"]:
+    """Three input channels of a slice: itself three times, or with both neighbours (the edge slice stands for none).
+
+    Raises:
+        ValueError: ``index`` is no slice of the stack.
+    """
+    if not 0 <= index < len(stack):
+        raise ValueError(f"index must be within 0 to {len(stack) - 1}, not {index}")
+    reach = 0 if grid.channels == "repeat" else 1
+    below, above = max(index - reach, 0), min(index + reach, len(stack) - 1)
+    return np.stack([stack[below], stack[index], stack[above]])
+
+
+def padded_to_multiple(
+    images: Float[Tensor, "b c h w"], multiple: int
+) -> tuple[Float[Tensor, "b c padded_h padded_w"], Int[Tensor, "4"]]:
+    """Images with zeros added below and to the right until both sides are multiples, and the box of the images.
+
+    Raises:
+        ValueError: ``multiple`` is not positive.
+    """
+    if multiple < 1:
+        raise ValueError(f"multiple must be positive, not {multiple}")
+    height, width = images.shape[-2:]
+    padded = functional.pad(images, (0, -width % multiple, 0, -height % multiple))
+    return padded, torch.tensor([0, height, 0, width])
+
+
+class TrainingTransform:
+    """Random flips, rotation, magnification, crop and grey levels of a slice; everything random comes from the seed.
+
+    Rotation precedes the crop, so that its empty corners come into view as rarely as possible. The crop lies
+    anywhere within the image; sides shorter than the crop are padded with zeros on both ends.
+    """
+
+    def __init__(self, grid: GridConfig, augmentation: AugmentationConfig) -> None:
+        self._crop = grid.crop
+        self._steps = Compose(
+            [
+                RandFlip(augmentation.flip_probability, spatial_axis=0),
+                RandFlip(augmentation.flip_probability, spatial_axis=1),
+                _RandSimilarity(augmentation.rotation_degrees, augmentation.zoom),
+                RandSpatialCrop((grid.crop, grid.crop), random_center=True, random_size=False),
+                RandAdjustContrast(prob=1.0, gamma=augmentation.gamma),
+                RandScaleIntensity(augmentation.intensity_scale, prob=1.0),
+                SpatialPad((grid.crop, grid.crop), method="symmetric"),
+            ]
+        )
+
+    def __call__(
+        self, image: Float32[np.ndarray, "3 h w"], seed: int
+    ) -> tuple[Float[Tensor, "3 crop crop"], Int[Tensor, "4"]]:
+        """The augmented slice in [0, 1], and [top, bottom, left, right) of the area that is not padding.
+
+        Raises:
+            ValueError: ``seed`` is negative.
+        """
+        if seed < 0:
+            raise ValueError(f"seed must not be negative, it is {seed}")
+        self._steps.set_random_state(seed=seed)
+        augmented = _plain(self._steps(torch.from_numpy(np.array(image)))).clamp(0.0, 1.0)
+        top, bottom = _centred(image.shape[1], self._crop)
+        left, right = _centred(image.shape[2], self._crop)
+        return augmented, torch.tensor([top, bottom, left, right])
+
+
+class _RandSimilarity(RandomizableTransform):  # type: ignore[misc]  # MONAI has no types
+    """Rotation and magnification about the centre in one resampling; MONAI's own would stretch the axes apart.
+
+    The logarithm of the magnification is uniform, so that 0.8 and 1.25 are equally likely.
+    """
+
+    def __init__(self, rotation_degrees: float, zoom: tuple[float, float]) -> None:
+        super().__init__(prob=1.0)
+        self._rotation = np.deg2rad(rotation_degrees)
+        self._log_zoom = np.log(zoom)
+
+    def __call__(self, image: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
+        angle = self.R.uniform(-self._rotation, self._rotation)
+        shrink = float(np.exp(-self.R.uniform(*self._log_zoom)))  # MONAI maps output to input
+        moved = Affine(
+            rotate_params=angle, scale_params=(shrink, shrink), mode="bilinear", padding_mode="zeros", image_only=True
+        )(image)
+        return _plain(moved)
+
+
+def _scaled(
+    stack: Float32[np.ndarray, "n h w"], percentiles: Sequence[float], name: str
+) -> Float32[np.ndarray, "n h w"]:
+    if not np.isfinite(stack).all():
+        raise ValueError("volume must be finite")
+    low, high = (float(value) for value in np.percentile(stack, percentiles))
+    if high <= low:  # nearly all voxels are equal
+        low, high = float(stack.min()), float(stack.max())
+    if high <= low:
+        warnings.warn(f"{name} is constant: its slices become zeros", MedwsssWarning, stacklevel=3)
+        return np.zeros_like(stack)
+    return np.clip((stack - low) / (high - low), 0.0, 1.0).astype(np.float32)
+
+
+def _plain(image: Tensor) -> Tensor:
+    """The tensor itself, without the meta data that MONAI attaches."""
+    return image.as_subclass(Tensor)
+
+
+def _centred(length: int, crop: int) -> tuple[int, int]:
+    """Where a side lies after a crop and symmetric padding to ``crop``, as MONAI places it."""
+    kept = min(length, crop)
+    start = (crop - kept) // 2
+    return start, start + kept

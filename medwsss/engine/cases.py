@@ -1,0 +1,279 @@
+"""Which prediction belongs to which reference, and what the numbers in the files mean."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from medwsss.data.acdc import Frame, Phase, Study, case_id, find_studies, reference_masks
+from medwsss.errors import EvaluationError
+from medwsss.labels import ACDC_TASKS, Task
+from medwsss.metrics.results import Sources
+from medwsss.volumes.io import ITK_SUFFIXES, NIFTI_SUFFIXES, load_label_volume, volume_stem
+
+PREDICTION_RECORD = "prediction.json"
+ACDC_STRUCTURES: Mapping[str, int] = {"rv": 1, "myo": 2, "lv": 3}
+
+_LABEL_SUFFIX = re.compile(r"_(gt|seg|label|pred)$", re.IGNORECASE)
+_IMAGE_SUFFIX = re.compile(r"_0000$")
+_OTHER_MAPS = re.compile(r"_(probs|cams?|uncertainty)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One volume to evaluate: two label files, how to read their codes, and what is known about the patient."""
+
+    name: str
+    patient: str
+    prediction: Path
+    reference: Path
+    prediction_codes: Task
+    reference_codes: Task
+    phase: str = ""
+    group: str = ""
+    image: Frame | None = None
+    study: Study | None = None
+    """Both phases of the patient, where the images lie in an ACDC folder."""
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """The cases of an evaluation, the task, and where everything came from."""
+
+    task: str
+    cases: tuple[Case, ...]
+    sources: Sources
+
+
+@dataclass(frozen=True)
+class _Codes:
+    """How to read the numbers of the predictions, and that in words."""
+
+    task: Task
+    words: str
+
+
+def pair_cases(
+    predictions: Path,
+    truth: Path,
+    *,
+    task: str | None = None,
+    images: Path | None = None,
+    prediction_codes: str | None = None,
+    truth_codes: str | None = None,
+) -> Pairing:
+    """Match label files by name, ignoring a suffix _gt, _seg, _label or _pred.
+
+    ``truth`` and ``images`` may be ACDC folders, which also tell patient, phase and group. Codes such as
+    ``"1=LV,2=MYO"`` say what the numbers mean; without them the reference holds ACDC codes, and the predictions hold
+    the labels of the task if their prediction.json says so or no number is larger than the number of classes, and
+    ACDC codes otherwise.
+
+    Raises:
+        EvaluationError: a folder is missing or empty, names are ambiguous, nothing matches, or codes make no sense.
+        DatasetError: an ACDC folder is damaged.
+    """
+    studies = _studies(images) | _studies(truth)
+    found = {_case_of(name, studies): path for name, path in label_files(predictions).items()}
+    references = label_files(truth)
+    names = sorted(found.keys() & references.keys())
+    if not names:
+        raise EvaluationError(_nothing_matches(predictions, truth, found, references))
+    record = _prediction_record(predictions)
+    codes_present = _codes_present(found[name] for name in names)
+    task = _chosen_task(task, record, prediction_codes, codes_present)
+    codes = _prediction_codes(task, record, prediction_codes, codes_present)
+    truth_table = _explicit_codes(task, truth_codes) if truth_codes else _Codes(ACDC_TASKS[task], _ACDC_WORDS)
+    pictures = {name: Frame(path, 1) for name, path in _image_files(images).items()}
+    cases = tuple(
+        _case(name, found[name], references[name], codes.task, truth_table.task, studies, pictures) for name in names
+    )
+    sources = Sources(
+        predictions=str(predictions),
+        references=str(truth),
+        prediction_codes=codes.words,
+        reference_codes=truth_table.words,
+        tags=record.get("tags", "not known"),
+        unmatched_predictions=tuple(sorted(found.keys() - references.keys())),
+        unmatched_references=tuple(sorted(references.keys() - found.keys())),
+    )
+    return Pairing(task, cases, sources)
+
+
+def label_files(root: Path) -> dict[str, Path]:
+    """Label files by case name: the masks of an ACDC folder, the files of any other folder, or a single file.
+
+    Subfolders are searched only where the folder itself holds no volume. Where several files share a name, the one
+    with a label suffix counts.
+
+    Raises:
+        EvaluationError: no such file or folder, no volume in it, or two label files of one name.
+    """
+    if root.is_file():
+        return {_label_name(root): root}
+    if not root.is_dir():
+        raise EvaluationError(f"{root} is neither a file nor a folder: pass label files (.nii or .nii.gz)")
+    if _is_acdc(root):
+        return reference_masks(root)
+    files: dict[str, list[Path]] = {}
+    for path in _volume_files(root):
+        if not _OTHER_MAPS.search(volume_stem(path)):
+            files.setdefault(_label_name(path), []).append(path)
+    if not files:
+        raise EvaluationError(f"{root} holds no label files (.nii or .nii.gz)")
+    return {name: _only(name, paths) for name, paths in files.items()}
+
+
+def _only(name: str, paths: list[Path]) -> Path:
+    labelled = [path for path in paths if _LABEL_SUFFIX.search(volume_stem(path))] if len(paths) > 1 else paths
+    if len(labelled) != 1:
+        listed = " and ".join(str(path) for path in paths[:2])
+        raise EvaluationError(f"{listed} are both named {name}: keep one of them")
+    return labelled[0]
+
+
+def _volume_files(folder: Path) -> list[Path]:
+    def volumes(pattern: str) -> list[Path]:
+        return sorted(p for p in folder.glob(pattern) if p.name.lower().endswith(NIFTI_SUFFIXES + ITK_SUFFIXES))
+
+    return [path for path in volumes("*") or volumes("**/*") if not path.name.startswith(".")]
+
+
+def _label_name(path: Path) -> str:
+    return _LABEL_SUFFIX.sub("", volume_stem(path))
+
+
+def _image_files(folder: Path | None) -> dict[str, Path]:
+    """Images by case name; nothing without a folder, and an ACDC folder is read through its studies instead."""
+    if folder is None or _is_acdc(folder):
+        return {}
+    if not folder.is_dir():
+        raise EvaluationError(f"{folder} is not a folder: pass the folder of images with --images")
+    paths = [path for path in _volume_files(folder) if not _LABEL_SUFFIX.search(volume_stem(path))]
+    return {_IMAGE_SUFFIX.sub("", volume_stem(path)): path for path in paths}
+
+
+def _is_acdc(root: Path) -> bool:
+    return any(next(root.glob(f"{part}patient*/Info.cfg"), None) for part in ("", "training/", "testing/"))
+
+
+def _studies(root: Path | None) -> dict[str, tuple[Study, Phase]]:
+    if root is None or not _is_acdc(root):
+        return {}
+    return {case_id(study, phase): (study, phase) for study in find_studies(root) for phase in study.frames}
+
+
+def _case_of(name: str, studies: Mapping[str, tuple[Study, Phase]]) -> str:
+    """The case meant by a file name: the name itself, or patientNNN_ED and patientNNN_ES as in ACDC submissions."""
+    patient, _, phase = name.rpartition("_")
+    aliases = (case for case, (study, own) in studies.items() if (study.patient, own) == (patient, phase.upper()))
+    return name if name in studies else next(aliases, name)
+
+
+def _case(
+    name: str,
+    prediction: Path,
+    reference: Path,
+    prediction_codes: Task,
+    reference_codes: Task,
+    studies: Mapping[str, tuple[Study, Phase]],
+    pictures: Mapping[str, Frame],
+) -> Case:
+    patient = name.partition("_frame")[0]
+    if name not in studies:
+        return Case(name, patient, prediction, reference, prediction_codes, reference_codes, image=pictures.get(name))
+    study, phase = studies[name]
+    image = pictures.get(name, study.frames[phase])
+    return Case(
+        name, study.patient, prediction, reference, prediction_codes, reference_codes, phase, study.group, image, study
+    )
+
+
+def _nothing_matches(predictions: Path, truth: Path, found: Iterable[str], references: Iterable[str]) -> str:
+    ours, theirs = next(iter(sorted(found))), next(iter(sorted(references)), "nothing")
+    return (
+        f"no prediction in {predictions} has the name of a reference in {truth} "
+        f"(a prediction: {ours}, a reference: {theirs}): rename the predictions like the references"
+    )
+
+
+# --- What the numbers mean -------------------------------------------------------------------------------------------
+
+_ACDC_WORDS = "ACDC codes (1 RV, 2 MYO, 3 LV)"
+
+
+def _prediction_record(predictions: Path) -> dict[str, str]:
+    """Task and tags that ``medwsss predict`` left beside its files; empty for other programs' folders."""
+    path = (predictions if predictions.is_dir() else predictions.parent) / PREDICTION_RECORD
+    if not path.is_file():
+        return {}
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        task, tags = record["task"], record.get("tags")
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise EvaluationError(f"{path} is not a record of medwsss predict: remove it, or predict again") from error
+    if task not in ACDC_TASKS:
+        raise EvaluationError(f"{path} names task {task!r}, known are {', '.join(ACDC_TASKS)}: predict again")
+    return {"task": task, "tags": "not known" if tags is None else str(tags)}
+
+
+def _codes_present(paths: Iterable[Path]) -> set[int]:
+    present: set[int] = set()
+    for path in paths:
+        present |= set(np.unique(load_label_volume(path).array).tolist())
+    return present
+
+
+def _chosen_task(task: str | None, record: Mapping[str, str], codes: str | None, present: set[int]) -> str:
+    if task is not None and task not in ACDC_TASKS:
+        raise EvaluationError(f"unknown task {task!r}: choose {', '.join(ACDC_TASKS)}")
+    if task is not None:
+        return task
+    if codes is not None:
+        named = {name.lower() for name in _parsed(codes).values()}
+        return "heart" if "heart" in named else "multi" if named & {"rv", "myo"} else "lv"
+    return record.get("task") or ("multi" if present & {2, 3} else "heart")
+
+
+def _prediction_codes(task: str, record: Mapping[str, str], codes: str | None, present: set[int]) -> _Codes:
+    labels = ACDC_TASKS[task].labels
+    own = Task(labels, {label: label for label in range(labels.num_classes)})
+    own_words = f"labels of the task ({', '.join(f'{i} {name}' for i, name in enumerate(labels.names, start=1))})"
+    if codes is not None:
+        return _explicit_codes(task, codes)
+    predicted = record.get("task")
+    if predicted == task:
+        return _Codes(own, f"{own_words}, as {PREDICTION_RECORD} says")
+    if predicted not in (None, "multi"):
+        raise EvaluationError(f"the predictions hold task {predicted}, they cannot be evaluated as {task}")
+    if predicted is None and max(present) < labels.num_classes:
+        return _Codes(own, f"{own_words}, because no prediction holds a larger number")
+    reason = f"{PREDICTION_RECORD} says task multi" if predicted else f"the predictions hold {max(present)}"
+    return _Codes(ACDC_TASKS[task], f"{_ACDC_WORDS}, because {reason}")
+
+
+def _explicit_codes(task: str, text: str) -> _Codes:
+    table = {0: 0} | {code: _label(task, name) for code, name in _parsed(text).items()}
+    return _Codes(Task(ACDC_TASKS[task].labels, table), f"as given: {text}")
+
+
+def _parsed(text: str) -> dict[int, str]:
+    pairs = [part.split("=") for part in text.replace(" ", "").split(",") if part]
+    if not pairs or not all(len(pair) == 2 and pair[0].isdecimal() and int(pair[0]) <= 255 for pair in pairs):
+        raise EvaluationError(f"codes {text!r} cannot be read: write them like 1=LV,2=MYO,3=RV")
+    return {int(code): name for code, name in pairs}
+
+
+def _label(task: str, name: str) -> int:
+    """Label of a structure in a task; structures that the task does not hold become background."""
+    own = {known.lower(): label for label, known in enumerate(ACDC_TASKS[task].labels.names, start=1)}
+    if name.lower() in own:
+        return own[name.lower()]
+    if name.lower() in ACDC_STRUCTURES:
+        return ACDC_TASKS[task].codes[ACDC_STRUCTURES[name.lower()]]
+    if name.lower() == "background":
+        return 0
+    raise EvaluationError(f"task {task} has no structure {name!r}: choose RV, MYO, LV, background or {', '.join(own)}")

@@ -1,0 +1,99 @@
+"""A checkpoint is one safetensors file: tensors of method and optimiser, run state as JSON in its header."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from medwsss.errors import CheckpointError, OutputError
+from medwsss.methods.method import Method
+
+_METHOD, _OPTIMISER = "method.", "optimiser."
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Where a run stands; every random draw follows from the configuration's seed and the step."""
+
+    step: int
+    """Iterations done."""
+    best_step: int | None
+    best_score: float | None
+    config_hash: str
+    split_hash: str
+
+
+def save_checkpoint(path: Path, method: Method, optimiser: torch.optim.Optimizer, state: RunState) -> None:
+    """Write beside, flush to disk, then rename: the previous file stays whole until the new one is.
+
+    Raises:
+        OutputError: the disk is full or the folder cannot be written; the previous checkpoint is untouched.
+    """
+    tensors = {_METHOD + name: tensor.contiguous() for name, tensor in method.state_dict().items()}
+    for index, slots in optimiser.state_dict()["state"].items():
+        tensors |= {f"{_OPTIMISER}{index}.{slot}": torch.as_tensor(value) for slot, value in slots.items()}
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, partial, metadata={"state": json.dumps(asdict(state))})
+        with partial.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"cannot write checkpoint {path}: {error}; free some space, then --resume") from None
+
+
+def read_state(path: Path) -> RunState:
+    """The run state in a checkpoint's header.
+
+    Raises:
+        CheckpointError: the file is missing, damaged or not one of ours.
+    """
+    return _read(path)[0]
+
+
+def load_checkpoint(path: Path, method: Method, optimiser: torch.optim.Optimizer | None = None) -> RunState:
+    """Restore a method and, for resuming, its optimiser.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or belongs to another configuration.
+    """
+    state, tensors = _read(path)
+    own = {name.removeprefix(_METHOD): tensor for name, tensor in tensors.items() if name.startswith(_METHOD)}
+    expected = method.state_dict()
+    misfits = sorted(set(own) ^ set(expected))
+    misfits += [name for name in set(own) & set(expected) if own[name].shape != expected[name].shape]
+    if misfits:
+        raise CheckpointError(f"{path} belongs to another configuration: {len(misfits)} tensors differ ({misfits[0]})")
+    method.load_state_dict(own)
+    if optimiser is not None:
+        _restore_optimiser(optimiser, tensors)
+    return state
+
+
+def _read(path: Path) -> tuple[RunState, dict[str, Tensor]]:
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}")
+    try:
+        with safe_open(path, framework="pt") as stored:
+            state = RunState(**json.loads(stored.metadata()["state"]))
+            return state, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged or not a checkpoint of medwsss: {error}") from None
+
+
+def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    slots: dict[int, dict[str, Any]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(_OPTIMISER):
+            index, slot = name.removeprefix(_OPTIMISER).split(".", 1)
+            slots.setdefault(int(index), {})[slot] = tensor
+    optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -1,0 +1,141 @@
+"""The folder of a run: resolved configuration, versions, commit, split, tags, metrics and checkpoints."""
+
+import hashlib
+import json
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from medwsss.config.loading import load_config, read_layer, to_yaml
+from medwsss.config.schema import RunConfig
+from medwsss.engine.checkpoint import load_checkpoint
+from medwsss.errors import CheckpointError, OutputError
+from medwsss.labels import LabelSet
+from medwsss.methods import build_method
+from medwsss.methods.method import Method
+
+_PACKAGES = ("medwsss", "torch", "monai", "timm", "nibabel", "numpy", "scipy", "scikit-image", "pandas")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names of everything a run leaves behind."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def split(self) -> Path:
+        return self.path / "split.json"
+
+    @property
+    def tags(self) -> Path:
+        return self.path / "tags.csv"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
+    def validation(self) -> Path:
+        return self.path / "validation.csv"
+
+    @property
+    def pictures(self) -> Path:
+        return self.path / "pictures"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report"
+
+    def checkpoint(self, name: str) -> Path:
+        """``last`` or ``best``."""
+        return self.path / "checkpoints" / f"{name}.safetensors"
+
+
+def create_run(path: Path, config: RunConfig) -> RunFolder:
+    """Make the folder and write configuration and versions.
+
+    Raises:
+        OutputError: the folder exists and is not empty, or cannot be made.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise OutputError(f"{path} already holds something: choose another --out, or --resume it")
+    run = RunFolder(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        run.config.write_text(to_yaml(config), encoding="utf-8")
+        (path / "versions.json").write_text(json.dumps(versions(), indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write the run folder {path}: {error.strerror}") from None
+    return run
+
+
+def open_run(path: Path) -> tuple[RunFolder, RunConfig]:
+    """An existing run and its configuration.
+
+    Raises:
+        CheckpointError: the folder is not a run.
+    """
+    run = RunFolder(path)
+    if not run.config.is_file():
+        raise CheckpointError(f"{path} is not a run folder: it has no config.yaml")
+    return run, load_config([read_layer(run.config)])
+
+
+def load_method(run: RunFolder, config: RunConfig, labels: LabelSet, *, checkpoint: str) -> Method:
+    """The trained method of a run; nothing is fetched, all weights are in the checkpoint.
+
+    Raises:
+        CheckpointError: there is no such checkpoint or it is damaged.
+    """
+    path = run.checkpoint(checkpoint)
+    if not path.is_file():
+        raise CheckpointError(f"{run.path} has no checkpoint '{checkpoint}': train it, or choose last or best")
+    bare = config.encoder.model_copy(update={"pretrained": False, "weights": None})
+    method = build_method(config.model_copy(update={"encoder": bare}), labels)
+    load_checkpoint(path, method)
+    return method.eval()
+
+
+def config_hash(config: RunConfig) -> str:
+    """First 16 hex digits of the SHA-256 of the resolved configuration."""
+    return hashlib.sha256(to_yaml(config).encode()).hexdigest()[:16]
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that shapes a result, the commit where the code runs from a checkout, and the machine."""
+    found = {name: metadata.version(name) for name in _PACKAGES}
+    found["python"] = sys.version.split()[0]
+    found["commit"] = _commit()
+    found["platform"] = f"{platform.system()} {platform.machine()}"
+    found["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return found
+
+
+def _commit() -> str:
+    here = Path(__file__).parent
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=here, capture_output=True, text=True, check=True, timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return answer.stdout.strip()

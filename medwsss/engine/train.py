@@ -1,0 +1,176 @@
+"""The training loop: one for every method and data set."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch.utils.data import DataLoader
+
+from medwsss.config.schema import RunConfig
+from medwsss.data.sample import Batch, collate
+from medwsss.data.slices import Draw, SliceDataset
+from medwsss.engine.checkpoint import RunState, load_checkpoint, save_checkpoint
+from medwsss.engine.optim import build_optimiser, set_learning_rate
+from medwsss.engine.run_folder import RunFolder, config_hash
+from medwsss.engine.seeding import BatchDraws, derived_generator, derived_seed
+from medwsss.errors import CheckpointError, TrainingError
+from medwsss.methods.method import Explanation, LossTerms, Method
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One iteration, for whoever watches."""
+
+    step: int
+    """Iterations done, this one included."""
+    losses: Mapping[str, float]
+    """Unweighted terms and their weighted ``total``."""
+    learning_rate: float
+    seconds_left: float
+
+
+class Observer(Protocol):
+    """What a front end may do while training runs; the loop itself prints and draws nothing."""
+
+    def on_step(self, record: StepRecord) -> None: ...
+
+    def on_pictures(self, step: int, batch: Batch, explanation: Explanation) -> None: ...
+
+    def on_validation(self, step: int, scores: Mapping[str, float]) -> None: ...
+
+
+Validation = Callable[[Method], Mapping[str, float]]
+"""Scores by name; ``score`` decides which checkpoint is best, higher is better."""
+
+
+def train(
+    method: Method,
+    dataset: SliceDataset,
+    config: RunConfig,
+    run: RunFolder,
+    *,
+    split_hash: str,
+    device: torch.device,
+    observer: Observer,
+    validate: Validation,
+    resume: bool = False,
+) -> RunState:
+    """Train to the configured number of iterations, from the last checkpoint with ``resume``.
+
+    Every draw follows from the seed and the step, so a resumed run repeats what an uninterrupted one would have done.
+    On interruption (Ctrl-C) the last checkpoint is written before ``KeyboardInterrupt`` goes on.
+
+    Raises:
+        TrainingError: a loss term is not finite; the message names the step, the term and the slices.
+        CheckpointError: the checkpoint to resume from belongs to another configuration or split.
+        OutputError: a checkpoint cannot be written.
+    """
+    settings = config.training
+    method.to(device).train()
+    optimiser = build_optimiser(method, settings)
+    state = RunState(0, None, None, config_hash(config), split_hash)
+    if resume:
+        state = _resumed(run, method, optimiser, state)
+    first_step = state.step
+    pictured = collate([dataset[draw] for draw in _picture_draws(dataset, settings.seed)])
+    started = time.monotonic()
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            for step, batch in enumerate(_loader(dataset, config, first_step), start=first_step):
+                torch.manual_seed(derived_seed(settings.seed, "layers", step))  # dropout and drop-path
+                rate = set_learning_rate(optimiser, settings, step)
+                generator = derived_generator(settings.seed, "method", step)
+                terms = method.training_step(batch.to(device), step=step, generator=generator)
+                losses = _finite(terms, step, batch)
+                optimiser.zero_grad(set_to_none=True)
+                terms.total.backward()
+                optimiser.step()
+                done = step + 1
+                seconds_left = (time.monotonic() - started) / (done - first_step) * (settings.iterations - done)
+                state = RunState(done, state.best_step, state.best_score, state.config_hash, state.split_hash)
+                observer.on_step(StepRecord(done, losses, rate, seconds_left))
+                if _due(done, settings.picture_every, settings.iterations):
+                    observer.on_pictures(done, pictured, _explained(method, pictured, device, step))
+                if _due(done, settings.validate_every, settings.iterations):
+                    state = _validated(method, optimiser, validate, observer, run, state)
+                if _due(done, settings.checkpoint_every, settings.iterations):
+                    save_checkpoint(run.checkpoint("last"), method, optimiser, state)
+    except KeyboardInterrupt:
+        save_checkpoint(run.checkpoint("last"), method, optimiser, state)
+        raise
+    return state
+
+
+def _resumed(run: RunFolder, method: Method, optimiser: torch.optim.AdamW, fresh: RunState) -> RunState:
+    path = run.checkpoint("last")
+    state = load_checkpoint(path, method, optimiser)
+    for what in ("config_hash", "split_hash"):
+        if getattr(state, what) != getattr(fresh, what):
+            raise CheckpointError(f"{path} was made with another {what.removesuffix('_hash')}: resume it unchanged")
+    return state
+
+
+def _loader(dataset: SliceDataset, config: RunConfig, first_step: int) -> DataLoader[Batch]:
+    draws = BatchDraws(
+        len(dataset),
+        batch_size=config.training.batch_size,
+        seed=config.training.seed,
+        first_step=first_step,
+        iterations=config.training.iterations,
+    )
+    return DataLoader(  # type: ignore[return-value]  # collate turns samples into a Batch
+        dataset,
+        batch_sampler=draws,  # type: ignore[arg-type]  # draws are pairs, not bare indices
+        collate_fn=collate,
+        num_workers=config.data.workers,
+        persistent_workers=config.data.workers > 0,
+    )
+
+
+def _picture_draws(dataset: SliceDataset, seed: int) -> list[Draw]:
+    """Four slices spread over the training set, the same ones all the time."""
+    indices = torch.linspace(0, len(dataset) - 1, 6).long().tolist()[1:-1]
+    return [Draw(index, derived_seed(seed, "picture", index)) for index in indices]
+
+
+def _finite(terms: LossTerms, step: int, batch: Batch) -> dict[str, float]:
+    values = {name: float(value.detach()) for name, value in terms.values.items()}
+    for name, value in values.items():
+        if not math.isfinite(value):
+            slices = ", ".join(map(str, batch.keys))
+            raise TrainingError(f"loss '{name}' is {value} at step {step} on {slices}: lower training.learning_rate")
+    return values | {"total": sum(terms.weights[name] * value for name, value in values.items())}
+
+
+def _explained(method: Method, batch: Batch, device: torch.device, step: int) -> Explanation:
+    method.eval()
+    explanation = method.explain(batch.to(device), step=step)
+    method.train()
+    return explanation
+
+
+def _validated(
+    method: Method,
+    optimiser: torch.optim.AdamW,
+    validate: Validation,
+    observer: Observer,
+    run: RunFolder,
+    state: RunState,
+) -> RunState:
+    method.eval()
+    scores = validate(method)
+    method.train()
+    observer.on_validation(state.step, scores)
+    score = scores["score"]
+    if math.isnan(score) or (state.best_score is not None and score <= state.best_score):
+        return state
+    state = RunState(state.step, state.step, score, state.config_hash, state.split_hash)
+    save_checkpoint(run.checkpoint("best"), method, optimiser, state)
+    return state
+
+
+def _due(done: int, every: int, iterations: int) -> bool:
+    return done % every == 0 or done == iterations

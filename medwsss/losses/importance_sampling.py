@@ -1,0 +1,66 @@
+"""Classification at positions drawn in proportion to the class probability, instead of pooling (HFPL, Eq. 14-18)."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+def importance_sampling_loss(
+    logits: Float[Tensor, "b cls h w"],
+    image_labels: Float[Tensor, "b cls"] | Int[Tensor, "b cls"] | Bool[Tensor, "b cls"],
+    *,
+    samples: int = 10,
+    generator: torch.Generator | None = None,
+    indices: Int[Tensor, "b cls s"] | None = None,
+) -> Float[Tensor, ""]:
+    """Binary cross-entropy of the scores at sampled positions against the image's labels (HFPL, Eq. 8, 15 and 18).
+
+    Args:
+        logits: class scores before the sigmoid, without background.
+        image_labels: multi-hot, 1 where the image shows the class.
+        samples: positions drawn per image and class; unused where ``indices`` is given.
+        generator: source of the draw.
+        indices: row-major positions to use instead of a draw, in [0, h·w).
+
+    Raises:
+        ValueError: shapes do not fit, image_labels is not binary, samples is below 1, or an index is out of range.
+    """
+    if logits.ndim != 4:
+        raise ValueError(f"logits must be (B,M,h,w), got shape {tuple(logits.shape)}")
+    if image_labels.shape != logits.shape[:2]:
+        raise ValueError(f"image_labels must be {tuple(logits.shape[:2])}, got {tuple(image_labels.shape)}")
+    if ((image_labels != 0) & (image_labels != 1)).any():
+        raise ValueError("image_labels must hold only 0 and 1")
+    if indices is None:
+        indices = sample_positions(logits, samples=samples, generator=generator)
+    _check_indices(indices, logits)
+    sampled = logits.flatten(2).gather(2, indices)
+    return F.binary_cross_entropy_with_logits(sampled, image_labels.to(logits.dtype)[:, :, None].expand_as(sampled))
+
+
+def sample_positions(
+    logits: Float[Tensor, "b cls h w"], *, samples: int, generator: torch.Generator | None = None
+) -> Int[Tensor, "b cls s"]:
+    """Row-major positions drawn with replacement, with probability ∝ sigmoid(logits) + 1e-5 (HFPL, Eq. 15).
+
+    Raises:
+        ValueError: samples is below 1.
+    """
+    if samples < 1:
+        raise ValueError(f"samples must be at least 1, got {samples}")
+    weights = logits.detach().sigmoid().flatten(2).flatten(0, 1) + 1e-5
+    if generator is not None:
+        weights = weights.to(generator.device)
+    drawn = torch.multinomial(weights, samples, replacement=True, generator=generator)
+    return drawn.to(logits.device).reshape(*logits.shape[:2], samples)
+
+
+def _check_indices(indices: Tensor, logits: Tensor) -> None:
+    if indices.ndim != 3 or indices.shape[:2] != logits.shape[:2] or indices.shape[2] == 0:
+        raise ValueError(f"indices must be {(*logits.shape[:2], 'S')} with S > 0, got {tuple(indices.shape)}")
+    if indices.dtype != torch.int64:
+        raise ValueError(f"indices must be int64, got {indices.dtype}")
+    positions = logits.shape[2] * logits.shape[3]
+    if not ((indices >= 0) & (indices < positions)).all():
+        raise ValueError(f"indices must be in 0..{positions - 1}")

@@ -1,0 +1,39 @@
+"""Patch token contrast: tokens of one class alike, tokens of different classes orthogonal (ToCo, CVPR 2023)."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from medwsss.losses.contrastive_affinity import token_pairs
+
+
+def token_contrast_loss(
+    features: Float[Tensor, "b dim h w"], labels: Int[Tensor, "b h w"], *, ignore_index: int = 255
+) -> Float[Tensor, ""]:
+    """½(1 − mean |cos| over positive pairs) + ½ mean |cos| over negative pairs (patch token contrast of ToCo).
+
+    Ordered pairs of two different tokens of one image, pooled over the batch; positive: one label, background
+    included; negative: two labels. Means divide by the number of pairs + 1, so without any pair the loss is ½ with a
+    zero gradient.
+
+    Args:
+        features: final tokens Z on their grid.
+        labels: class of each token, 0 background; tokens of ``ignore_index`` are out.
+        ignore_index: label of tokens that take no part.
+
+    Raises:
+        ValueError: shapes do not fit or labels is not int64.
+    """
+    if features.ndim != 4:
+        raise ValueError(f"features must be (B,C,H,W), got shape {tuple(features.shape)}")
+    if labels.shape != (features.shape[0], *features.shape[2:]):
+        raise ValueError(f"labels must be (B,H,W) like features {tuple(features.shape)}, got {tuple(labels.shape)}")
+    if labels.dtype != torch.int64:
+        raise ValueError(f"labels must be int64, got {labels.dtype}")
+    positive, negative = token_pairs(labels, ignore_index=ignore_index)
+    tokens = F.normalize(features.flatten(2), dim=1)
+    similarity = (tokens.transpose(1, 2) @ tokens).abs()
+    attraction = 1 - (similarity * positive).sum() / (positive.sum() + 1)
+    repulsion = (similarity * negative).sum() / (negative.sum() + 1)
+    return 0.5 * attraction + 0.5 * repulsion

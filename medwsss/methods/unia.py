@@ -1,0 +1,255 @@
+"""UniA: uncertainty inference and affinity diversification, single stage, end to end (Yang et al.)."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from medwsss.cam.maps import keep_tagged, min_max_normalised, reweighted_cams
+from medwsss.cam.multi_scale import multi_scale_cams
+from medwsss.cam.pseudo_labels import threshold_cams
+from medwsss.config.schema import UniAConfig
+from medwsss.data.sample import Batch
+from medwsss.losses.classification import multi_label_loss
+from medwsss.losses.contrastive_affinity import contrastive_affinity_loss
+from medwsss.losses.dense_energy import dense_energy_loss
+from medwsss.losses.distribution import distribution_loss, gaussian_regulariser
+from medwsss.losses.segmentation import balanced_cross_entropy
+from medwsss.losses.token_contrast import token_contrast_loss
+from medwsss.methods.method import Explanation, LossTerms, Method, Prediction, entropy, gated_probs, upsampled
+from medwsss.models.decoder import LargeFov
+from medwsss.models.encoder import Encoder, Features
+from medwsss.models.heads import Classifier
+from medwsss.models.uncertainty import Gaussian, UncertaintyNetwork
+from medwsss.refinement.affinity import random_walk, symmetric_affinity
+from medwsss.refinement.mutual_complementing import complement
+from medwsss.refinement.pixel_adaptive import refined_pseudo_labels
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """What one forward pass yields before any label is made."""
+
+    features: Features
+    gaussian: Gaussian | None
+    final: Float[Tensor, "b dim h w"]
+    """Z_f, or Z where the uncertainty network is switched off."""
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Tagged multi-scale CAMs of both classifiers, without gradient."""
+
+    final: Float[Tensor, "b cls h w"]
+    auxiliary: Float[Tensor, "b cls h w"]
+
+
+class UniA(Method):
+    """The method of Eq. 1-17; every part can be switched off or read in its literal form through ``UniAConfig``."""
+
+    def __init__(self, config: UniAConfig, *, encoder: Encoder, num_foreground: int, iterations: int) -> None:
+        super().__init__()
+        self.config = config
+        self.schedule = config.schedule.resolved(iterations)
+        self.encoder = encoder
+        self.uncertainty = UncertaintyNetwork(encoder.dim, config.uncertainty) if config.uncertainty.enabled else None
+        self.classifier = Classifier(encoder.dim, num_foreground)
+        self.auxiliary_classifier = Classifier(encoder.dim, num_foreground)
+        self.decoder = LargeFov(
+            encoder.dim, num_foreground + 1, channels=config.decoder.channels, dilation=config.decoder.dilation
+        )
+
+    def training_step(self, batch: Batch, *, step: int, generator: torch.Generator) -> LossTerms:
+        """All terms of Eq. 17 that have started at this step."""
+        inferred, attention = self._infer_with_attention(batch.images)
+        affinity = symmetric_affinity(attention, rounds=self.config.affinity.sinkhorn_rounds)
+        seeds = self.seeds(batch)
+        values = {
+            "classification": multi_label_loss(self.classifier(inferred.final), batch.image_labels),
+            "auxiliary": multi_label_loss(self.auxiliary_classifier(inferred.features.auxiliary), batch.image_labels),
+        }
+        if self.config.distribution.enabled and inferred.gaussian is not None:
+            values["distribution"] = self._distribution(inferred.gaussian, self._source(seeds, step), generator)
+        if self._started("token_contrast", step):
+            labels = self.colour_labels(batch, seeds.auxiliary)
+            values["token_contrast"] = token_contrast_loss(
+                inferred.features.tokens, at_tokens(labels, inferred.features.tokens)
+            )
+        with_affinity = self.config.contrastive_affinity.enabled and self._started("affinity", step)
+        with_segmentation = self._started("segmentation", step)
+        if with_affinity or with_segmentation:
+            labels = self.pseudo_labels(batch, self._source(seeds, step), affinity.detach())
+        if with_affinity:
+            values["affinity"] = self._contrastive_affinity(affinity, at_tokens(labels, inferred.final))
+        if with_segmentation:
+            values |= self._segmentation(batch, inferred, labels)
+        return LossTerms(values, {name: self._weights[name] for name in values})
+
+    @torch.no_grad()
+    def seeds(self, batch: Batch) -> Seeds:
+        """Multi-scale CAMs of both classifiers (Eq. 2), absent classes zeroed."""
+        final, auxiliary = multi_scale_cams(self._score_maps, batch.images, scales=self.config.cam.scales)
+        return Seeds(keep_tagged(final, batch.image_labels), keep_tagged(auxiliary, batch.image_labels))
+
+    @torch.no_grad()
+    def pseudo_labels(
+        self, batch: Batch, cams: Float[Tensor, "b cls h w"], affinity: Float[Tensor, "b n n"]
+    ) -> Int[Tensor, "b h w"]:
+        """P of Eq. 15: seed, colour and affinity labels complement each other; 255 where undecided."""
+        if not self.config.complementing:
+            return self.colour_labels(batch, cams)
+        certain = reweighted_cams(cams, threshold=self.config.distribution.threshold)
+        seed_labels = self._threshold(batch, certain)
+        colour_labels = self.colour_labels(batch, certain)
+        return complement(seed_labels, colour_labels, self.affinity_labels(batch, cams, affinity))
+
+    def colour_labels(self, batch: Batch, cams: Float[Tensor, "b cls h w"]) -> Int[Tensor, "b h w"]:
+        """Labels refined by colour and position (P2)."""
+        settings = self.config.pixel_adaptive
+        return refined_pseudo_labels(
+            batch.images,
+            cams,
+            batch.image_labels,
+            high=self.config.cam.high,
+            low=self.config.cam.low,
+            boxes=batch.boxes,
+            downscale=settings.downscale,
+            dilations=settings.dilations,
+            iterations=settings.iterations,
+        )
+
+    def affinity_labels(
+        self, batch: Batch, cams: Float[Tensor, "b cls h w"], affinity: Float[Tensor, "b n n"]
+    ) -> Int[Tensor, "b h w"]:
+        """Labels of the CAM after a random walk on the affinity (P3).
+
+        Averaging lowers the peaks, so the walked maps are normalised like CAMs again before thresholding.
+        """
+        coarse = F.interpolate(cams, size=self.encoder.grid(batch.images), mode="bilinear", align_corners=False)
+        walked = random_walk(coarse, affinity, steps=self.config.affinity.steps, power=self.config.affinity.power)
+        return self._threshold(batch, keep_tagged(min_max_normalised(upsampled(walked, cams)), batch.image_labels))
+
+    @torch.no_grad()
+    def predict(
+        self, images: Float[Tensor, "b 3 h w"], image_labels: Float[Tensor, "b cls"] | None = None
+    ) -> Prediction:
+        """The decoder's probabilities; with tags, absent classes are ruled out."""
+        inferred = self._infer(self.encoder(images))
+        probs = gated_probs(upsampled(self.decoder(inferred.final), images).softmax(dim=1), image_labels)
+        tag_probs = self.classifier(inferred.final).sigmoid()
+        shown = tag_probs > 0.5 if image_labels is None else image_labels
+        cams = min_max_normalised(upsampled(self.classifier.score_map(inferred.final), images).relu())
+        return Prediction(probs, keep_tagged(cams, shown.to(cams)), self._uncertainty_map(inferred, probs), tag_probs)
+
+    @torch.no_grad()
+    def explain(self, batch: Batch, *, step: int) -> Explanation:
+        """The maps and labels a training step would make of this batch."""
+        inferred, attention = self._infer_with_attention(batch.images)
+        affinity = symmetric_affinity(attention, rounds=self.config.affinity.sinkhorn_rounds)
+        cams = self._source(self.seeds(batch), step)
+        probs = upsampled(self.decoder(inferred.final), batch.images).softmax(dim=1)
+        return Explanation(
+            cams, self._uncertainty_map(inferred, probs), self.pseudo_labels(batch, cams, affinity), probs.argmax(dim=1)
+        )
+
+    def _infer(self, features: Features) -> Inferred:
+        if self.uncertainty is None:
+            return Inferred(features, None, features.tokens)
+        gaussian = self.uncertainty(features.tokens)
+        return Inferred(features, gaussian, self.uncertainty.masked(features.tokens, gaussian))
+
+    def _infer_with_attention(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Inferred, Float[Tensor, "b n n"]]:
+        features, attention = self.encoder.with_attention(images)
+        return self._infer(features), attention
+
+    def _score_maps(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, Tensor]:
+        inferred = self._infer(self.encoder(images))
+        return (
+            self.classifier.score_map(inferred.final),
+            self.auxiliary_classifier.score_map(inferred.features.auxiliary),
+        )
+
+    def _source(self, seeds: Seeds, step: int) -> Float[Tensor, "b cls h w"]:
+        """The auxiliary CAM labels pixels first, because Z_f starts nearly constant over space ("aux2final")."""
+        return seeds.final if self._reached(self.schedule.auxiliary_cam_until, step) else seeds.auxiliary
+
+    def _threshold(self, batch: Batch, cams: Float[Tensor, "b cls h w"]) -> Int[Tensor, "b h w"]:
+        high, low = self.config.cam.high, self.config.cam.low
+        return threshold_cams(cams, batch.image_labels, low=low, high=high, boxes=batch.boxes)
+
+    def _distribution(
+        self, gaussian: Gaussian, cams: Float[Tensor, "b cls h w"], generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """L_dis of Eq. 9 with its regulariser; without sampling, the mean alone is supervised (Table V)."""
+        config = self.config.distribution
+        mean, std = gaussian.mean, gaussian.std
+        coarse = F.interpolate(cams, size=mean.shape[-2:], mode="bilinear", align_corners=False)
+        certain = (reweighted_cams(coarse, threshold=config.threshold) > 0).any(dim=1).to(mean)
+        if not config.sampling:
+            return distribution_loss(mean, torch.zeros_like(std), certain, samples=1, generator=generator)
+        fit = distribution_loss(mean, std, certain, samples=config.samples, generator=generator)
+        return fit + config.regulariser_weight * gaussian_regulariser(mean, std)
+
+    def _contrastive_affinity(
+        self, affinity: Float[Tensor, "b n n"], labels: Int[Tensor, "b h w"]
+    ) -> Float[Tensor, ""]:
+        config = self.config.contrastive_affinity
+        return contrastive_affinity_loss(
+            affinity,
+            labels,
+            temperature=config.temperature,
+            negatives=config.negatives,
+            form=config.form,
+            radius=config.radius,
+        )
+
+    def _segmentation(self, batch: Batch, inferred: Inferred, labels: Int[Tensor, "b h w"]) -> dict[str, Tensor]:
+        logits = upsampled(self.decoder(inferred.final), batch.images)
+        energy = self.config.energy
+        values = {"segmentation": balanced_cross_entropy(logits, labels)}
+        if energy.weight > 0:
+            values["energy"] = dense_energy_loss(
+                255.0 * batch.images,
+                logits,
+                labels,
+                boxes=batch.boxes,
+                weight=energy.energy_weight,
+                sigma_rgb=energy.sigma_rgb,
+                sigma_xy=energy.sigma_xy,
+                scale=energy.scale,
+            )
+        return values
+
+    def _uncertainty_map(self, inferred: Inferred, probs: Float[Tensor, "b k h w"]) -> Float[Tensor, "b h w"]:
+        if inferred.gaussian is None:
+            return entropy(probs)
+        over_channels = inferred.gaussian.uncertainty.mean(dim=1, keepdim=True)
+        return min_max_normalised(upsampled(over_channels, probs))[:, 0]
+
+    @property
+    def _weights(self) -> dict[str, float]:
+        config = self.config
+        return {
+            "classification": 1.0,
+            "auxiliary": config.auxiliary_weight,
+            "distribution": config.distribution.weight,
+            "token_contrast": config.token_contrast_weight,
+            "affinity": config.contrastive_affinity.weight,
+            "segmentation": config.segmentation_weight,
+            "energy": config.energy.weight,
+        }
+
+    def _started(self, part: str, step: int) -> bool:
+        return self._reached(getattr(self.schedule, f"{part}_from"), step)
+
+    @staticmethod
+    def _reached(iteration: int | None, step: int) -> bool:
+        return iteration is None or step >= iteration
+
+
+def at_tokens(labels: Int[Tensor, "b h w"], tokens: Float[Tensor, "b dim ht wt"]) -> Int[Tensor, "b ht wt"]:
+    """A label map read at the centre of every token."""
+    coarse = F.interpolate(labels[:, None].float(), size=tokens.shape[-2:], mode="nearest-exact")
+    return coarse[:, 0].long()

@@ -1,0 +1,329 @@
+"""The only door to volume files: NIfTI through nibabel, MetaImage and NRRD through SimpleITK."""
+
+import gzip
+import io
+import math
+import os
+import warnings
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from medwsss.errors import MedwsssWarning, OutputError, VolumeError
+from medwsss.types import Affine, SpacingMm
+from medwsss.volumes.volume import Volume
+
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
+ITK_SUFFIXES = (".mha", ".nrrd")
+
+_HEADER_BYTES = 540
+"""A NIfTI-2 header; a NIfTI-1 header has 348."""
+_DEFLATE_LIMIT = 1032
+"""No deflate stream expands further than this."""
+_TOLERANCE = 0.01
+"""Relative difference of affine and pixdim that is reported."""
+_MM_PER_UNIT = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
+_MAX_CODE = 255
+
+
+@dataclass(frozen=True, eq=False)
+class _Geometry:
+    spacing_mm: SpacingMm
+    affine: Affine
+    units: tuple[str, str]
+    frame_spacing: float
+    form_codes: tuple[int, int]
+
+
+def load_volume(path: Path | str) -> Volume:
+    """Read a 3D or 4D image as float32, with the header's intensity scale applied.
+
+    Files: .nii, .nii.gz, .mha, .nrrd (the last two are turned from LPS to RAS). Trailing axes of length 1 are dropped.
+    ``spacing_mm`` comes from the affine; when the affine and pixdim differ by more than 1 %, pixdim is believed if the
+    affine is unit-scale, otherwise the affine, and a warning says so. Voxels that are not finite take the smallest
+    finite value, and a warning counts them.
+
+    Raises:
+        VolumeError: the file is missing, damaged, of another kind, or no voxel is finite.
+    """
+    volume = _read(Path(path))
+    finite = np.isfinite(volume.array)
+    bad = finite.size - int(np.count_nonzero(finite))
+    if not bad:
+        return volume
+    if bad == finite.size:
+        raise VolumeError(f"{path}: no voxel is finite; export the volume again")
+    floor = volume.array[finite].min()
+    message = (
+        f"{path}: {bad} of {finite.size} voxels are NaN or infinite; they were set to the smallest value {floor:g}"
+    )
+    warnings.warn(message, MedwsssWarning, stacklevel=2)
+    return volume.with_array(np.where(finite, volume.array, floor))
+
+
+def load_label_volume(path: Path | str) -> Volume:
+    """Read a label map as uint8; files and geometry as in ``load_volume``.
+
+    Raises:
+        VolumeError: as ``load_volume``, or a voxel is not an integer between 0 and 255.
+    """
+    volume = _read(Path(path))
+    codes = volume.array
+    if not np.isfinite(codes).all() or (codes != np.rint(codes)).any():
+        raise VolumeError(f"{path}: label maps hold integers, this file holds other values; is it an image?")
+    low, high = int(codes.min()), int(codes.max())
+    if low < 0 or high > _MAX_CODE:
+        raise VolumeError(f"{path}: labels run from {low} to {high}, allowed are 0 to {_MAX_CODE}; is it an image?")
+    return volume.with_array(codes.astype(np.uint8))
+
+
+def save_volume(volume: Volume, path: Path | str) -> None:
+    """Write NIfTI-1 (.nii or .nii.gz) with the volume's dtype, affine, spacing, units and form codes; bool as uint8.
+
+    The file appears whole or not at all, and equal volumes give equal bytes.
+
+    Raises:
+        OutputError: the name does not end in .nii or .nii.gz, or the file cannot be written.
+        ValueError: NIfTI cannot store the dtype.
+    """
+    path = Path(path)
+    if not path.name.lower().endswith(NIFTI_SUFFIXES):
+        raise OutputError(f"{path}: volumes are written as NIfTI; choose a name ending in .nii or .nii.gz")
+    content = _nifti_bytes(volume)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        _write(content, partial, compress=path.name.lower().endswith(".gz"))
+        partial.replace(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{path}: cannot write ({reason}); choose an existing, writable folder with space") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def volume_stem(path: Path | str) -> str:
+    """File name without folder and volume suffix: ``a/patient001_4d.nii.gz`` gives ``patient001_4d``."""
+    name = Path(path).name
+    suffix = _suffix(Path(path))
+    return name[: -len(suffix)] if suffix else Path(name).stem
+
+
+def _suffix(path: Path) -> str:
+    return next((suffix for suffix in NIFTI_SUFFIXES + ITK_SUFFIXES if path.name.lower().endswith(suffix)), "")
+
+
+def _read(path: Path) -> Volume:
+    suffix = _suffix(path)
+    if not suffix:
+        raise VolumeError(f"{path}: unknown kind of file; medwsss reads {', '.join(NIFTI_SUFFIXES + ITK_SUFFIXES)}")
+    if not path.is_file():
+        raise VolumeError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise VolumeError(f"{path}: the file is empty; copy it again")
+    array, geometry = _read_nifti(path) if suffix in NIFTI_SUFFIXES else _read_itk(path)
+    return Volume(
+        np.require(array, requirements="W"),
+        geometry.spacing_mm,
+        geometry.affine,
+        geometry.units,
+        geometry.frame_spacing,
+        geometry.form_codes,
+    )
+
+
+# --- NIfTI -----------------------------------------------------------------------------------------------------------
+
+
+def _read_nifti(path: Path) -> tuple[Float32[np.ndarray, "x y z *t"], _Geometry]:
+    import nibabel as nib  # noqa: PLC0415  heavy, and most commands read no volume
+    from nibabel.spatialimages import HeaderDataError  # noqa: PLC0415
+
+    try:
+        with _open(path) as stream:
+            block = stream.read(_HEADER_BYTES)
+            header = _nifti_header(path, block)
+            shape = _checked_shape(path, header.get_data_shape())
+            geometry = _nifti_geometry(path, header)
+            content = block + stream.read(max(0, _claimed_bytes(path, header) - len(block)))
+            while stream.read(1 << 20):  # the checksum of a .gz is compared at its end
+                pass
+        kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows becomes infinite, and is counted then
+            array = kind.from_bytes(content).get_fdata(dtype=np.float32, caching="unchanged")
+    except PermissionError as error:
+        raise VolumeError(f"{path}: cannot be read; check its permissions") from error
+    except (OSError, EOFError, ValueError, zlib.error, MemoryError, HeaderDataError) as error:
+        raise VolumeError(f"{path}: damaged NIfTI file ({_one_line(error)}); copy or export it again") from error
+    return array.reshape(shape), geometry
+
+
+def _open(path: Path) -> io.BufferedIOBase:
+    return gzip.GzipFile(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")
+
+
+def _nifti_header(path: Path, block: bytes) -> Any:
+    import nibabel as nib  # noqa: PLC0415
+
+    if len(block) >= nib.Nifti2Header.sizeof_hdr and block[4:8] == b"n+2\0":
+        header = nib.Nifti2Header(block[: nib.Nifti2Header.sizeof_hdr], check=False)
+    elif block[344:348] == b"n+1\0":
+        header = nib.Nifti1Header(block[: nib.Nifti1Header.sizeof_hdr], check=False)
+    else:
+        raise VolumeError(f"{path}: not a NIfTI file (no n+1 or n+2 mark in the header)")
+    code = int(header["datatype"])
+    dtype = header.get_data_dtype() if code in nib.nifti1.data_type_codes.code else np.dtype("V")
+    if dtype.kind not in "iuf" or dtype.itemsize == 0:
+        raise VolumeError(f"{path}: voxels of NIfTI type {code} are not real numbers; export grey values or labels")
+    return header
+
+
+def _claimed_bytes(path: Path, header: Any) -> int:
+    """Length of the uncompressed file according to its header, refused when the file cannot hold it."""
+    voxels = math.prod(int(length) for length in header.get_data_shape())
+    claimed = int(header["vox_offset"]) + voxels * int(header.get_data_dtype().itemsize)
+    _refuse_oversize(path, claimed, expansion=_DEFLATE_LIMIT if path.name.lower().endswith(".gz") else 1)
+    return claimed
+
+
+def _refuse_oversize(path: Path, claimed: int, *, expansion: int) -> None:
+    size = path.stat().st_size
+    if claimed > size * expansion:
+        raise VolumeError(f"{path}: header claims {claimed} bytes, the file has only {size}; copy or export it again")
+
+
+def _checked_shape(path: Path, stored: tuple[int, ...]) -> tuple[int, ...]:
+    shape = tuple(int(length) for length in stored)
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) not in (3, 4) or min(shape) < 1:
+        raise VolumeError(f"{path}: the image has shape {shape}; medwsss reads 3D (x, y, z) and 4D (x, y, z, t)")
+    return shape
+
+
+def _nifti_geometry(path: Path, header: Any) -> _Geometry:
+    pixdim = [float(step) for step in header["pixdim"][1:5]]
+    if not all(math.isfinite(step) and step > 0 for step in pixdim[:3]):
+        raise VolumeError(f"{path}: pixdim {tuple(pixdim[:3])} must be positive; correct the header")
+    units = _units(header)
+    affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+    mm = _MM_PER_UNIT[units[0]]
+    spacing_mm = _believed_spacing(path, affine * mm, (pixdim[0] * mm, pixdim[1] * mm, pixdim[2] * mm))
+    if mm != 1.0:
+        message = f"{path}: the header counts in {units[0]}; spacing {spacing_mm} and affine were converted to mm"
+        warnings.warn(message, MedwsssWarning, stacklevel=5)
+        affine, units = np.diag([mm, mm, mm, 1.0]) @ affine, ("mm", units[1])
+    frame_spacing = pixdim[3] if math.isfinite(pixdim[3]) else 0.0
+    codes = (int(header["qform_code"]), int(header["sform_code"]))
+    return _Geometry(spacing_mm, affine, units, frame_spacing, codes)
+
+
+def _units(header: Any) -> tuple[str, str]:
+    try:
+        space, time = header.get_xyzt_units()
+    except KeyError:  # a code outside the standard
+        return "unknown", "unknown"
+    return str(space), str(time)
+
+
+def _believed_spacing(path: Path, affine: Affine, pixdim: SpacingMm) -> SpacingMm:
+    if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
+        raise VolumeError(f"{path}: the affine in the header is singular or not finite; correct the header")
+    x, y, z = (float(length) for length in np.linalg.norm(affine[:3, :3], axis=0))
+    norms = (x, y, z)
+    if np.allclose(norms, pixdim, rtol=_TOLERANCE, atol=0.0):
+        return norms
+    believed, name = (pixdim, "pixdim") if np.allclose(norms, 1.0, rtol=_TOLERANCE) else (norms, "the affine")
+    message = f"{path}: voxel size is {_rounded(norms)} mm in the affine but {_rounded(pixdim)} mm in pixdim; "
+    warnings.warn(f"{message}{name} was believed", MedwsssWarning, stacklevel=6)
+    return believed
+
+
+def _rounded(spacing_mm: SpacingMm) -> str:
+    return " x ".join(f"{step:.4g}" for step in spacing_mm)
+
+
+def _nifti_bytes(volume: Volume) -> bytes:
+    import nibabel as nib  # noqa: PLC0415
+    from nibabel.spatialimages import HeaderDataError  # noqa: PLC0415
+
+    array = volume.array.astype(np.uint8) if volume.array.dtype == np.bool_ else volume.array
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    header = nib.Nifti1Header()
+    try:
+        header.set_data_dtype(array.dtype)
+    except HeaderDataError as error:
+        raise ValueError(f"volume.array: NIfTI cannot store dtype {array.dtype}") from error
+    header.set_data_shape(array.shape)
+    header.set_xyzt_units(*volume.units)
+    _set_forms(header, volume)
+    return bytes(nib.Nifti1Image(array, None, header, dtype=array.dtype).to_bytes())
+
+
+def _set_forms(header: Any, volume: Volume) -> None:
+    qform_code, sform_code = volume.form_codes
+    header.set_qform(volume.affine, qform_code)
+    header.set_sform(volume.affine, sform_code)
+    header["pixdim"][1:4] = volume.spacing_mm
+    if volume.array.ndim == 4:
+        header["pixdim"][4] = volume.frame_spacing
+    if not np.allclose(header.get_best_affine(), volume.affine, rtol=0.0, atol=1e-5):
+        header.set_sform(volume.affine, sform_code or qform_code or 1)  # only an sform holds any affine
+
+
+def _write(content: bytes, path: Path, *, compress: bool) -> None:
+    with path.open("wb") as stream:
+        if compress:  # no name and no time inside, so that equal volumes give equal bytes
+            with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=stream, mtime=0) as packed:
+                packed.write(content)
+        else:
+            stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+# --- MetaImage and NRRD ----------------------------------------------------------------------------------------------
+
+
+def _read_itk(path: Path) -> tuple[Float32[np.ndarray, "x y z *t"], _Geometry]:
+    import SimpleITK as sitk  # noqa: PLC0415  heavy, and rarely needed
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        components = reader.GetNumberOfComponents()
+        if components != 1 or reader.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):
+            raise VolumeError(f"{path}: voxels with several components cannot be read; export grey values or labels")
+        shape = _checked_shape(path, reader.GetSize())
+        _refuse_oversize(path, math.prod(shape), expansion=_DEFLATE_LIMIT)
+        image = reader.Execute()
+    except (RuntimeError, MemoryError) as error:
+        raise VolumeError(f"{path}: damaged file ({_one_line(error)}); copy or export it again") from error
+    array = np.asarray(sitk.GetArrayFromImage(image), dtype=np.float32).transpose()
+    return array.reshape(shape), _itk_geometry(path, image)
+
+
+def _itk_geometry(path: Path, image: Any) -> _Geometry:
+    axes = image.GetDimension()
+    steps = [float(step) for step in image.GetSpacing()]
+    spacing_mm = (steps[0], steps[1], steps[2])
+    direction = np.reshape(image.GetDirection(), (axes, axes))[:3, :3]
+    affine = np.eye(4)
+    affine[:3, :3] = direction * spacing_mm
+    affine[:3, 3] = image.GetOrigin()[:3]
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # ITK counts toward left and posterior
+    if not all(math.isfinite(step) and step > 0 for step in spacing_mm):
+        raise VolumeError(f"{path}: spacing {spacing_mm} must be positive; correct the header")
+    frame_spacing = steps[3] if axes > 3 else 1.0
+    return _Geometry(_believed_spacing(path, affine, spacing_mm), affine, ("mm", "sec"), frame_spacing, (1, 1))
+
+
+def _one_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,90 @@
+import inspect
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from medwsss.losses import feature_similarity
+from medwsss.losses.feature_similarity import feature_similarity_loss
+
+Golden = Callable[[str], dict[str, np.ndarray]]
+
+
+def _random_case() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(2, 3, 4, 5, dtype=torch.float64, generator=generator)
+    return images, torch.rand(2, 3, 4, 5, dtype=torch.float64, generator=generator, requires_grad=True)
+
+
+def test_two_pixels_give_the_value_worked_out_by_hand() -> None:
+    images = torch.tensor([[[[0.0, 0.3]], [[0.5, 0.5]], [[0.9, 0.6]]]])  # δ = (0.3 + 0 + 0.3)/3 = 0.2
+    maps = torch.tensor([[[[1.0, 0.4]], [[0.0, 0.2]]]])
+    spatial = math.exp(-1 / (2 * 2.0**2)) / (2 * math.pi * 2.0**2)
+    gate = 0.5 * (0.6**2 + 0.2**2)
+    edge = math.tanh(1.5 + math.log((0.2 + 1e-5) / (0.8 + 1e-5)))
+    expected = -2 * spatial * gate * edge / 2  # two ordered pairs, two pixels
+    assert feature_similarity_loss(images, maps, mu=1.5, sigma=2.0).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_sum_over_all_pairs_is_the_same_without_matrix_products_and_in_any_chunks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images, maps = _random_case()
+    pixels = [(y, x) for y in range(4) for x in range(5)]
+    total = 0.0
+    for b in range(2):
+        for p in pixels:
+            for q in pixels:
+                distance = (p[0] - q[0]) ** 2 + (p[1] - q[1]) ** 2
+                delta = (images[b, :, *p] - images[b, :, *q]).abs().mean().item()
+                edge = math.tanh(2.5 + math.log((delta + 1e-5) / (1 - delta + 1e-5)))
+                gate = 0.5 * (maps[b, :, *p] - maps[b, :, *q]).square().sum().item()
+                total -= math.exp(-distance / 50) / (50 * math.pi) * gate * edge / 20
+    monkeypatch.setattr(feature_similarity, "KERNEL_ENTRIES", 3 * 40)
+    assert feature_similarity_loss(images, maps).item() == pytest.approx(total / 2, rel=1e-9)
+
+
+def test_gradient_is_the_derivative() -> None:
+    images, maps = _random_case()
+    assert torch.autograd.gradcheck(lambda x: feature_similarity_loss(images, x), (maps,))
+
+
+def test_adding_a_constant_to_a_map_changes_nothing_and_flat_maps_cost_nothing() -> None:
+    images, maps = _random_case()
+    torch.testing.assert_close(feature_similarity_loss(images, maps + 3), feature_similarity_loss(images, maps))
+    flat = torch.full((2, 3, 4, 5), 0.7, requires_grad=True)
+    loss = feature_similarity_loss(images, flat)
+    loss.backward()
+    assert loss.item() == pytest.approx(0.0, abs=1e-12)
+    assert flat.grad is not None
+    assert flat.grad.abs().max() < 1e-7
+
+
+def test_an_image_of_one_colour_pulls_and_opposite_colours_push() -> None:
+    maps = torch.tensor([[[[1.0, 0.0]]]])
+    assert feature_similarity_loss(torch.ones(1, 3, 1, 2), maps).item() > 0
+    assert feature_similarity_loss(torch.tensor([0.0, 1.0]).expand(1, 3, 1, 2), maps).item() < 0
+
+
+def test_bad_arguments_are_refused_by_name() -> None:
+    loss, (images, maps) = inspect.unwrap(feature_similarity_loss), _random_case()
+    for argument, call in {
+        "images must be in": lambda: loss(images * 255, maps),
+        "images must be .B": lambda: loss(images[:, :1], maps),
+        "maps": lambda: loss(images, maps[..., :2]),
+        "sigma": lambda: loss(images, maps, sigma=0.0),
+    }.items():
+        with pytest.raises(ValueError, match=argument):
+            call()
+
+
+@pytest.mark.data
+def test_loss_and_gradient_match_the_recorded_case(golden: Golden) -> None:
+    case = golden("hfpl_fsl")
+    maps = torch.from_numpy(case["c0_in_y"]).requires_grad_()
+    loss = feature_similarity_loss(torch.from_numpy(case["c0_in_x"]), maps)
+    (gradient,) = torch.autograd.grad(loss, maps)
+    assert loss.item() == pytest.approx(float(case["c0_out_loss"]), rel=1e-5)
+    torch.testing.assert_close(gradient, torch.from_numpy(case["c0_out_grad_y"]), rtol=1e-4, atol=1e-8)
