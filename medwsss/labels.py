@@ -46,7 +46,8 @@ class Task:
         table = np.zeros(max(self.codes) + 1, dtype=np.uint8)
         for code, label in self.codes.items():
             table[code] = label
-        return table[mask]
+        labels: UInt8[np.ndarray, "*grid"] = table[mask]
+        return labels
 
 
 ACDC_TASKS: Mapping[str, Task] = {

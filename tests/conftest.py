@@ -13,6 +13,13 @@ matplotlib.use("Agg")
 os.environ.setdefault("TQDM_DISABLE", "1")
 _shape_checks = install_import_hook("medwsss", "beartype.beartype")
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written to the user's cache folder; tests of one process share one."""
+    base = tmp_path_factory.getbasetemp() / "user-cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(base))
+
+
 SHARED = Path(os.environ.get("MEDWSSS_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 

@@ -14,8 +14,8 @@ ScoreMaps = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 def multi_scale_cams(
-    score_maps: ScoreMaps, images: Float[Tensor, "b c h w"], *, scales: Sequence[float]
-) -> tuple[Float[Tensor, "b cls h w"], ...]:
+    score_maps: ScoreMaps, images: Float[Tensor, "b c h w"], *, scales: Sequence[float | int]
+) -> tuple[Float[Tensor, "b _ h w"], ...]:
     """Normalised CAMs in [0, 1) at image size, one tensor a head (UniA, Sec. III-B). No gradient is kept.
 
     Per scale, the image and its mirror image run as one batch; the score maps of the two, upsampled to the image, are

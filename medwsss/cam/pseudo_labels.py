@@ -1,7 +1,7 @@
 """From class activation maps to label maps: 0 background, 1..M classes, 255 ignore."""
 
 import torch
-from jaxtyping import Float, Int, Integer, Shaped
+from jaxtyping import Bool, Float, Int, Integer, Shaped
 from torch import Tensor
 
 from medwsss.cam.maps import keep_tagged
@@ -12,8 +12,8 @@ def threshold_cams(
     cams: Float[Tensor, "b cls h w"],
     image_labels: Shaped[Tensor, "b cls"],
     *,
-    low: float,
-    high: float,
+    low: float | int,
+    high: float | int,
     boxes: Integer[Tensor, "b 4"] | None = None,
     ignore_index: int = IGNORE,
 ) -> Int[Tensor, "b h w"]:
@@ -41,7 +41,7 @@ def threshold_cams(
 
 
 def argmax_cams(
-    cams: Float[Tensor, "b cls h w"], image_labels: Shaped[Tensor, "b cls"], *, background: float
+    cams: Float[Tensor, "b cls h w"], image_labels: Shaped[Tensor, "b cls"], *, background: float | int
 ) -> Int[Tensor, "b h w"]:
     """Labels for validation: the strongest tagged class above ``background``, else 0; nothing is ignored.
 
@@ -54,7 +54,7 @@ def argmax_cams(
     return torch.where(score > background, strongest + 1, BACKGROUND)
 
 
-def _inside(boxes: Integer[Tensor, "b 4"], labels: Int[Tensor, "b h w"]) -> Tensor:
+def _inside(boxes: Tensor, labels: Int[Tensor, "b h w"]) -> Bool[Tensor, "b h w"]:
     """True inside each image's box, as (B, h, w)."""
     batch, height, width = labels.shape
     if boxes.shape != (batch, 4) or boxes.is_floating_point():

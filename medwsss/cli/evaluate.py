@@ -46,7 +46,7 @@ def evaluate(
         predictions, truth, task=task, images=images, prediction_codes=prediction_codes, truth_codes=truth_codes
     )
     evaluation = evaluate_cases(pairing.cases, pairing.task, device=found)
-    page = write_report(evaluation, pairing.sources, out, title=title)
+    page = write_report(evaluation, out, sources=pairing.sources, title=title)
     for line in terminal_lines(evaluation, pairing.sources):
         typer.echo(line)
     typer.echo(f"Report: {page}")

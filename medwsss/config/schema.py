@@ -276,6 +276,7 @@ class CamBaselineConfig(Section):
 
 
 MethodConfig = Annotated[UniAConfig | CamBaselineConfig, Field(discriminator="name")]
+METHOD_NAMES = ("unia", "cam")
 
 
 class TrainingConfig(Section):

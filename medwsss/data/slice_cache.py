@@ -19,10 +19,15 @@ FORMAT = 1
 """Raise it when ``working_slices`` changes, so that old entries are not used."""
 
 
-def default_cache_dir() -> Path:
-    """The user's cache folder for slices: below $XDG_CACHE_HOME, or ~/.cache."""
+def user_cache_dir() -> Path:
+    """The user's cache folder: below $XDG_CACHE_HOME, or ~/.cache."""
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "medwsss" / "slices"
+    return (Path(base) if base else Path.home() / ".cache") / "medwsss"
+
+
+def default_cache_dir() -> Path:
+    """Where slices are kept unless the configuration names a folder."""
+    return user_cache_dir() / "slices"
 
 
 class SliceCache:

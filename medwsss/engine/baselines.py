@@ -164,8 +164,7 @@ def _leave_one_out(by_patient: Mapping[str, Sequence[Target]]) -> dict[str, Shap
 
 def _present(case: Target) -> Bool[np.ndarray, "n"]:
     """The true tag of every slice."""
-    present: Bool[np.ndarray, "n"] = slices_of(case.like.with_array(case.reference)).array.any(axis=(1, 2))
-    return present
+    return np.asarray(slices_of(case.like.with_array(case.reference)).array.any(axis=(1, 2)))
 
 
 def _missing(name: str, structure: str, made: int, cases: int) -> str:

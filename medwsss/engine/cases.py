@@ -77,7 +77,7 @@ def pair_cases(
         DatasetError: an ACDC folder is damaged.
     """
     studies = _studies(images) | _studies(truth)
-    found = {_case_of(name, studies): path for name, path in label_files(predictions).items()}
+    found = _by_case(label_files(predictions), studies)
     references = label_files(truth)
     names = sorted(found.keys() & references.keys())
     if not names:
@@ -164,6 +164,13 @@ def _studies(root: Path | None) -> dict[str, tuple[Study, Phase]]:
     if root is None or not _is_acdc(root):
         return {}
     return {case_id(study, phase): (study, phase) for study in find_studies(root) for phase in study.frames}
+
+
+def _by_case(files: Mapping[str, Path], studies: Mapping[str, tuple[Study, Phase]]) -> dict[str, Path]:
+    grouped: dict[str, list[Path]] = {}
+    for name, path in files.items():
+        grouped.setdefault(_case_of(name, studies), []).append(path)
+    return {name: _only(name, paths) for name, paths in grouped.items()}
 
 
 def _case_of(name: str, studies: Mapping[str, tuple[Study, Phase]]) -> str:

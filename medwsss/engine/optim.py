@@ -1,5 +1,7 @@
 """Optimiser and learning-rate schedule of the papers."""
 
+import math
+
 import torch
 
 from medwsss.config.schema import TrainingConfig
@@ -26,7 +28,8 @@ def poly_warmup(
         raise ValueError(f"step ({step}), warmup_steps ({warmup_steps}) and total_steps ({total_steps}) must fit")
     if step < warmup_steps:
         return base_lr * (1.0 - (1.0 - step / warmup_steps) * (1.0 - warmup_ratio))
-    return base_lr * max(0.0, 1.0 - step / total_steps) ** power
+    remaining = max(0.0, 1.0 - step / total_steps)
+    return base_lr * math.pow(remaining, power)
 
 
 def build_optimiser(method: Method, config: TrainingConfig) -> torch.optim.AdamW:

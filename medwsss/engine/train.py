@@ -4,10 +4,10 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from medwsss.config.schema import RunConfig
 from medwsss.data.sample import Batch, collate
@@ -86,7 +86,7 @@ def train(
                 terms = method.training_step(batch.to(device), step=step, generator=generator)
                 losses = _finite(terms, step, batch)
                 optimiser.zero_grad(set_to_none=True)
-                terms.total.backward()
+                terms.total.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 done = step + 1
                 seconds_left = (time.monotonic() - started) / (done - first_step) * (settings.iterations - done)
@@ -121,9 +121,9 @@ def _loader(dataset: SliceDataset, config: RunConfig, first_step: int) -> DataLo
         first_step=first_step,
         iterations=config.training.iterations,
     )
-    return DataLoader(  # type: ignore[return-value]  # collate turns samples into a Batch
-        dataset,
-        batch_sampler=draws,  # type: ignore[arg-type]  # draws are pairs, not bare indices
+    return DataLoader(
+        cast(Dataset[Batch], dataset),  # collate turns its samples into batches
+        batch_sampler=draws,
         collate_fn=collate,
         num_workers=config.data.workers,
         persistent_workers=config.data.workers > 0,

@@ -24,8 +24,7 @@ def validation_scores(
     ``score``, which picks the best checkpoint, is the mean Dice over classes; without references it is the tags' log
     likelihood per slice and class, so that training on data without any mask still has a best checkpoint.
 
-    Args:
-        references: mask file by case; cases without one are scored by their tags alone.
+    ``references`` holds the mask file of each case; cases without one are scored by their tags alone.
     """
     found: dict[str, list[float]] = {f"dice_{name}": [] for name in data.labels.names}
     found["tag_log_likelihood"] = []

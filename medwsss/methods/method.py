@@ -93,4 +93,5 @@ def gated_probs(
 
 def entropy(probs: Float[Tensor, "b k h w"]) -> Float[Tensor, "b h w"]:
     """Shannon entropy of class probabilities, divided by its maximum: in [0, 1]."""
-    return torch.special.entr(probs).sum(dim=1) / math.log(probs.shape[1])
+    nats: Tensor = torch.special.entr(probs).sum(dim=1)
+    return nats / math.log(probs.shape[1])

@@ -18,5 +18,5 @@ class LargeFov(nn.Sequential):
 
     def forward(self, tokens: Float[Tensor, "b dim h w"]) -> Float[Tensor, "b k h w"]:
         """Logits at token resolution."""
-        logits: Tensor = super().forward(tokens)
+        logits: Tensor = super().forward(tokens)  # type: ignore[no-untyped-call]
         return logits

@@ -96,7 +96,7 @@ class Encoder(nn.Module):
 
     def _on_grid(self, tokens: Float[Tensor, "b n dim"], grid: tuple[int, int]) -> Float[Tensor, "b dim h w"]:
         positions = tokens[:, self.vit.num_prefix_tokens :]
-        return positions.transpose(1, 2).unflatten(2, grid)
+        return positions.transpose(1, 2).reshape(len(tokens), self.dim, *grid)
 
     @contextmanager
     def _recorded_attention(self) -> Iterator[list[Tensor]]:

@@ -28,7 +28,7 @@ def symmetric_affinity(attention: Float[Tensor, "b n n"], *, rounds: int = 3) ->
 
 
 def random_walk(
-    cams: Float[Tensor, "b cls h w"], affinity: Float[Tensor, "b n n"], *, steps: int = 2, power: float = 2
+    cams: Float[Tensor, "b cls h w"], affinity: Float[Tensor, "b n n"], *, steps: int = 2, power: float | int = 2
 ) -> Float[Tensor, "b cls h w"]:
     """Spread maps over tokens: ``steps`` products with the element-wise ``power`` of the affinity, rows summing to 1.
 

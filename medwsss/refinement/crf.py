@@ -17,11 +17,11 @@ def dense_crf(
     probs: Float[Tensor, "k h w"],
     *,
     iterations: int = 10,
-    gaussian_xy: float = 1,
-    gaussian_weight: float = 1,
-    bilateral_xy: float = 121,
-    bilateral_rgb: float = 5,
-    bilateral_weight: float = 4,
+    gaussian_xy: float | int = 1,
+    gaussian_weight: float | int = 1,
+    bilateral_xy: float | int = 121,
+    bilateral_rgb: float | int = 5,
+    bilateral_weight: float | int = 4,
 ) -> Float[Tensor, "k h w"]:
     """Mean field of a dense CRF with Potts compatibility (Krähenbühl and Koltun 2011); probabilities that sum to 1.
 
@@ -89,7 +89,7 @@ def _check_inputs(image: Tensor, probs: Tensor) -> None:
         raise ValueError("probs must lie in [0, 1]")
 
 
-def _check_settings(*, positive: Mapping[str, float], not_negative: Mapping[str, float]) -> None:
+def _check_settings(*, positive: Mapping[str, float | int], not_negative: Mapping[str, float | int]) -> None:
     for name, value in positive.items():
         if not value > 0:
             raise ValueError(f"{name} must be positive, not {value}")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, Integer, Shaped
+from jaxtyping import Bool, Float, Int, Integer, Shaped
 from torch import Tensor
 
 from medwsss.labels import BACKGROUND, IGNORE
@@ -63,8 +63,8 @@ def refined_pseudo_labels(
     cams: Float[Tensor, "b cls hm wm"],
     image_labels: Shaped[Tensor, "b cls"],
     *,
-    high: float,
-    low: float,
+    high: float | int,
+    low: float | int,
     boxes: Integer[Tensor, "b 4"] | None = None,
     downscale: int = 2,
     dilations: Sequence[int] = DILATIONS,
@@ -122,7 +122,7 @@ def _tagged_scores(
     return scores.masked_fill(~tagged[:, :, None, None], -torch.inf), labels
 
 
-def _with_background(scores: Float[Tensor, "b t h w"], background: float) -> Float[Tensor, "b t1 h w"]:
+def _with_background(scores: Float[Tensor, "b t h w"], background: float | int) -> Float[Tensor, "b t1 h w"]:
     return F.pad(scores, (0, 0, 0, 0, 1, 0), value=background).softmax(dim=1)
 
 
@@ -181,7 +181,7 @@ def _position_weights(dilations: Sequence[int]) -> Float[Tensor, "n"]:
     return (steps / (steps.std() + 1e-8) / KERNEL_WIDTH).square().neg().softmax(dim=0)
 
 
-def _inside(boxes: Integer[Tensor, "b 4"], labels: Int[Tensor, "b h w"]) -> Tensor:
+def _inside(boxes: Tensor, labels: Int[Tensor, "b h w"]) -> Bool[Tensor, "b h w"]:
     """True inside each image's box, as (B, h, w)."""
     batch, height, width = labels.shape
     if boxes.shape != (batch, 4) or boxes.is_floating_point():

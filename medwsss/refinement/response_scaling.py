@@ -10,7 +10,7 @@ Refine = Callable[[Tensor], Tensor]
 
 
 def response_scaling_weights(
-    probs: Float[Tensor, "c h w"], *, scales: Sequence[float], refine: Refine | None = None
+    probs: Float[Tensor, "c h w"], *, scales: Sequence[float | int], refine: Refine | None = None
 ) -> Float[Tensor, "h w"]:
     """W = 1 − U in [0, 1], U the min-max normalised spread of the labels under response scaling (URN, Eq. 6-10).
 
@@ -39,7 +39,7 @@ def response_scaling_weights(
 
 
 def _label_variance(
-    probs: Float[Tensor, "k h w"], channel: int, scales: Sequence[float], refine: Refine | None
+    probs: Float[Tensor, "k h w"], channel: int, scales: Sequence[float | int], refine: Refine | None
 ) -> Float[Tensor, "h w"]:
     """Unbiased variance over scales of the indicator that the arg-max is ``channel``."""
     indicators = []

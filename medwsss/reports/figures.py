@@ -11,13 +11,14 @@ from jaxtyping import Bool
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from medwsss.metrics.results import Evaluation, Overlay, OverlaySlice
 from medwsss.metrics.statistics import Interval
 from medwsss.reports.tables import ranked
 
 COLOURS: Mapping[str, str] = {"heart": "#d1495b", "RV": "#2f7fc1", "MYO": "#e09f3e", "LV": "#d1495b"}
-REFERENCE_COLOUR = "#f4f4f4"
+REFERENCE_COLOUR = "#ffffff"
 INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 _DPI = 160
 _CROP_MM = 130.0
@@ -90,7 +91,7 @@ def baseline_figure(evaluation: Evaluation) -> bytes:
     targets = list(dict.fromkeys(baseline.target for baseline in evaluation.baselines))
     counts = [len(ranked(evaluation, target)) + 1 for target in targets]
     rows = math.ceil(len(targets) / 2)
-    figure, axes = _panels(rows, min(2, len(targets)), size=(10.0, rows * (0.9 + 0.27 * max(counts))), sharex=True)
+    figure, axes = _panels(rows, min(2, len(targets)), size=(10.0, rows * (0.9 + 0.27 * max(counts))))
     for axis, target in zip(axes, targets, strict=False):
         masks = [(baseline.title, baseline.dice, FAINT) for baseline in ranked(evaluation, target)]
         _forest(axis, [("these predictions", evaluation.targets[target]["dice"], COLOURS.get(target, INK)), *masks])
@@ -153,7 +154,7 @@ def _limits_of_agreement(axis: Axes, differences: np.ndarray, colour: str) -> No
 
 
 def overlay_figure(overlay: Overlay, classes: Sequence[str]) -> bytes:
-    """Slices of one case from apex to base, reference contours light, predicted contours in the colour of the class."""
+    """Slices of one case: reference contours in white, predicted contours in the colour of their class."""
     figure, axes = _panels(1, len(overlay.slices), size=(10.0, 10.0 / max(4, len(overlay.slices)) + 0.15))
     rows, columns = _field(overlay.slices)
     for axis, piece in zip(axes, overlay.slices, strict=True):
@@ -176,7 +177,8 @@ def _draw_slice(axis: Axes, piece: OverlaySlice, classes: Sequence[str], rows: s
     axis.grid(visible=False)
     bar = 50.0 / column_mm
     axis.plot([width - 3 - bar, width - 3], [height - 4, height - 4], color="white", linewidth=2, solid_capstyle="butt")
-    axis.text(0.03, 0.97, f"slice {piece.index}", transform=axis.transAxes, color="white", fontsize=8, va="top")
+    title = axis.text(0.03, 0.97, f"slice {piece.index}", transform=axis.transAxes, color="white", fontsize=8, va="top")
+    title.set_path_effects([withStroke(linewidth=2.0, foreground="#000000aa")])
 
 
 def _contour(axis: Axes, mask: Bool[np.ndarray, "h w"], colour: str, width: float) -> None:
@@ -213,13 +215,12 @@ def _panels(
     columns: int,
     *,
     size: tuple[float, float],
-    sharex: bool = False,
     sharey: bool = False,
     width_ratios: Any = None,
 ) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey, width_ratios=width_ratios)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=sharey, width_ratios=width_ratios)
     axes: list[Axes] = list(grid.ravel())
     for axis in axes:
         axis.spines[["top", "right", "left", "bottom"]].set_visible(False)

@@ -4,48 +4,26 @@ import base64
 import json
 import tempfile
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
 from medwsss.errors import OutputError
 from medwsss.metrics.results import AGGREGATIONS, PER_CASE_COLUMNS, Evaluation, Overlay, Sources
-from medwsss.reports.figures import (
-    COLOURS,
-    REFERENCE_COLOUR,
-    baseline_figure,
-    dice_figure,
-    overlay_figure,
-    volume_figure,
-)
-from medwsss.reports.summary import (
-    NOT_A_DEVICE,
-    left_out_sentence,
-    summary_json,
-    summary_sentences,
-    verdicts,
-    versions,
-)
-from medwsss.reports.tables import (
-    DEFINITIONS,
-    Cell,
-    Table,
-    aggregation_tables,
-    baseline_table,
-    number,
-    strata_table,
-    undefined_table,
-)
+from medwsss.reports.content import Content, report_content
+from medwsss.reports.figures import COLOURS, INK, baseline_figure, dice_figure, overlay_figure, volume_figure
+from medwsss.reports.markdown import report_markdown
+from medwsss.reports.summary import NOT_A_DEVICE, summary_json
+from medwsss.reports.tables import DEFINITIONS, number
 
 REPORT_FILES = ("per_case.csv", "summary.json", "report.md", "report.html")
 _PICTURES = ("dice.png", "volumes.png", "baselines.png", "overlay_best.png", "overlay_median.png", "overlay_worst.png")
+_TEMPLATE = "report.html.j2"
 
 
 def write_report(
-    evaluation: Evaluation, sources: Sources, out_dir: Path, *, title: str, notes: Mapping[str, str] | None = None
+    evaluation: Evaluation, out_dir: Path, *, sources: Sources, title: str, notes: Mapping[str, str] | None = None
 ) -> Path:
     """Write per_case.csv, summary.json, report.md with its pictures, and report.html, which needs no other file.
 
@@ -56,12 +34,14 @@ def write_report(
     Raises:
         OutputError: ``out_dir`` cannot be written or is a file.
     """
-    notes = notes or {}
+    folder = out_dir.resolve()
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{out_dir} is a file: choose a folder for the report")
     try:
-        out_dir.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out_dir.name}.", dir=out_dir.parent) as partial:
-            _write_files(Path(partial), evaluation, sources, title, notes)
-            _move(Path(partial), out_dir)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as partial:
+            _write_files(Path(partial), evaluation, sources, title, notes or {})
+            _move(Path(partial), folder)
     except OSError as error:
         raise OutputError(f"cannot write the report to {out_dir} ({error.strerror}): choose another folder") from error
     return out_dir / "report.html"
@@ -75,19 +55,19 @@ def _write_files(folder: Path, evaluation: Evaluation, sources: Sources, title: 
     frame.to_csv(folder / "per_case.csv", index=False, na_rep="nan", float_format="%.6g")
     summary = json.dumps(summary_json(evaluation, sources, notes), indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "summary.json").write_text(summary + "\n", encoding="utf-8")
-    markdown = report_markdown(evaluation, sources, title=title, notes=notes, pictures=list(pictures))
-    (folder / "report.md").write_text(markdown, encoding="utf-8")
-    page = report_html(evaluation, sources, title=title, notes=notes, pictures=pictures)
-    (folder / "report.html").write_text(page, encoding="utf-8")
+    content = report_content(evaluation, sources, title=title, notes=notes)
+    (folder / "report.md").write_text(report_markdown(content, pictures), encoding="utf-8")
+    (folder / "report.html").write_text(report_html(content, evaluation, pictures), encoding="utf-8")
 
 
-def _move(partial: Path, out_dir: Path) -> None:
-    out_dir.mkdir(exist_ok=True)
+def _move(partial: Path, folder: Path) -> None:
+    """Files of this report take the place of an earlier one's; pictures that this one lacks go."""
+    folder.mkdir(exist_ok=True)
     for name in (*_PICTURES, *REPORT_FILES):
         if (partial / name).exists():
-            (partial / name).replace(out_dir / name)
+            (partial / name).replace(folder / name)
         else:
-            (out_dir / name).unlink(missing_ok=True)
+            (folder / name).unlink(missing_ok=True)
 
 
 def report_pictures(evaluation: Evaluation) -> dict[str, bytes]:
@@ -103,9 +83,7 @@ def _overlay_name(overlay: Overlay) -> str:
     return f"overlay_{overlay.rank}.png"
 
 
-def report_html(
-    evaluation: Evaluation, sources: Sources, *, title: str, notes: Mapping[str, str], pictures: Mapping[str, bytes]
-) -> str:
+def report_html(content: Content, evaluation: Evaluation, pictures: Mapping[str, bytes]) -> str:
     """The page, with its style and pictures inside."""
     encoded = {name: base64.b64encode(png).decode("ascii") for name, png in pictures.items()}
     overlays = [
@@ -117,86 +95,15 @@ def report_html(
         }
         for overlay in evaluation.overlays
     ]
-    source = resources.files("medwsss.reports").joinpath("report.html.j2").read_text(encoding="utf-8")
+    source = resources.files("medwsss.reports").joinpath(_TEMPLATE).read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(source).render(
-        _content(evaluation, sources, title, notes), pictures=encoded, overlays=overlays
+    page: str = environment.from_string(source).render(
+        content=content,
+        pictures=encoded,
+        overlays=overlays,
+        colours={name: COLOURS.get(name, INK) for name in evaluation.classes},
+        meaning=AGGREGATIONS,
+        definitions=DEFINITIONS,
+        not_a_device=NOT_A_DEVICE,
     )
-
-
-def _content(evaluation: Evaluation, sources: Sources, title: str, notes: Mapping[str, str]) -> dict[str, Any]:
-    """Everything but pictures, in the words of both pages."""
-    found = verdicts(evaluation)
-    colours = {name: COLOURS.get(name, "#1f2933") for name in evaluation.classes}
-    return {
-        "title": title,
-        "kicker": f"medwsss {versions()['medwsss']}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "sentences": summary_sentences(evaluation),
-        "verdicts": found,
-        "not_a_device": NOT_A_DEVICE,
-        "remarks": evaluation.remarks,
-        "aggregations": aggregation_tables(evaluation),
-        "meaning": AGGREGATIONS,
-        "baselines": {verdict.target: baseline_table(evaluation, verdict.target) for verdict in found},
-        "strata": _strata(evaluation),
-        "left_out": left_out_sentence(evaluation),
-        "undefined": undefined_table(evaluation.per_case),
-        "about": about_table(evaluation, sources, notes),
-        "unmatched": {
-            "Predictions without reference, not evaluated": sources.unmatched_predictions,
-            "References without prediction, not evaluated": sources.unmatched_references,
-        },
-        "definitions": DEFINITIONS,
-        "colours": {**{f"{name} predicted": colour for name, colour in colours.items()}, "reference": "#b8bfc7"},
-    }
-
-
-def _strata(evaluation: Evaluation) -> dict[str, Table]:
-    strata = {"Phase": evaluation.by_phase, "Group": evaluation.by_group}
-    return {title: strata_table(scores, title) for title, scores in strata.items() if scores}
-
-
-def about_table(evaluation: Evaluation, sources: Sources, notes: Mapping[str, str]) -> Table:
-    """Files, codes, tags, notes and versions: what a reader needs to judge or repeat the numbers."""
-    about = {
-        **notes,
-        "predictions": sources.predictions,
-        "references": sources.references,
-        "numbers in the predictions": sources.prediction_codes,
-        "numbers in the references": sources.reference_codes,
-        "image-level labels used at prediction time": sources.tags,
-        "predictions without reference": str(len(sources.unmatched_predictions)),
-        "references without prediction": str(len(sources.unmatched_references)),
-        "intervals": f"95 %, {evaluation.resamples} bootstrap resamples of {evaluation.patients} patients",
-        "counted on": evaluation.device,
-        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
-    }
-    return Table(("What", "Value"), tuple((Cell(name), Cell(value)) for name, value in about.items()))
-
-
-def report_markdown(
-    evaluation: Evaluation, sources: Sources, *, title: str, notes: Mapping[str, str], pictures: list[str]
-) -> str:
-    """The report in Markdown; the pictures are files beside it."""
-    content = _content(evaluation, sources, title, notes)
-    parts = [f"# {title}", content["kicker"], " ".join(content["sentences"])]
-    parts += [f"**{verdict.sentence}**" for verdict in content["verdicts"]]
-    parts += [f"- {remark}" for remark in content["remarks"]] + [f"> {NOT_A_DEVICE}", "## Agreement with the reference"]
-    for name, table in content["aggregations"].items():
-        parts += [f"### {name.replace('_', ' ').capitalize()}", f"{AGGREGATIONS[name].capitalize()}.", table.markdown()]
-    for target, table in content["baselines"].items():
-        parts += [f"## Beside masks that need no training: {target}", table.markdown()]
-    for name, table in content["strata"].items():
-        parts += [f"## By {name.lower()}", table.markdown()]
-    parts += ["## Pictures", *(f"![{name}]({name})" for name in pictures)]
-    parts += (
-        [f"Contours: reference {REFERENCE_COLOUR}, predictions in the colour of their class."]
-        if "overlay_best.png" in pictures
-        else []
-    )
-    parts += ["## Undefined and infinite values", content["left_out"]]
-    parts += [content["undefined"].markdown()] if content["undefined"].rows else []
-    parts += ["## Where the numbers come from", content["about"].markdown()]
-    parts += [f"{what} ({len(names)}): {', '.join(names)}" for what, names in content["unmatched"].items() if names]
-    parts += ["## What the numbers mean", *(f"- **{name}**: {meaning}" for name, meaning in DEFINITIONS.items())]
-    return "\n\n".join(parts) + "\n"
+    return page

@@ -17,7 +17,7 @@ from medwsss.metrics.results import (
     Sources,
 )
 from medwsss.metrics.statistics import Interval
-from medwsss.reports.tables import number, ranked, score_cell, total
+from medwsss.reports.tables import number, ranked, score_cell, spoken, total
 
 NOT_A_DEVICE = (
     "Research software: not a medical device, not validated for diagnosis, treatment or any clinical decision. "
@@ -33,6 +33,7 @@ class Verdict:
     target: str
     beats_all: bool
     sentence: str
+    """Begins with the target."""
 
 
 def verdicts(evaluation: Evaluation) -> tuple[Verdict, ...]:
@@ -51,12 +52,13 @@ def _verdict(evaluation: Evaluation, target: str) -> Verdict:
         sentence += f"{_these(lost)}."
         return Verdict(target, False, sentence)
     best = baselines[0]
-    margin = score_cell(best.difference, "dice", signed=True)
+    gain = best.difference
+    points, low, high = (number(value, "dice", signed=True) for value in (gain.estimate, gain.low, gain.high))
     sentence = (
         f"{target}: {dice} % mean Dice beats all {len(baselines)} training-free masks; the best of them, {best.title}, "
-        f"reaches {number(best.dice.estimate, 'dice')} % (difference {margin.value} points {margin.interval})."
+        f"reaches {number(best.dice.estimate, 'dice')} % (difference {points} points, interval {low} to {high})."
     )
-    if best.difference.low <= 0:
+    if gain.low <= 0:
         sentence += " The interval of that difference includes zero: more patients could reverse it."
     return Verdict(target, True, sentence)
 
@@ -86,14 +88,14 @@ def summary_sentences(evaluation: Evaluation) -> tuple[str, str, str]:
     )
     dice = {name: _headline(scores)["dice"] for name, scores in evaluation.scores.items()}
     per_case = score_cell(dice[PER_CASE], "dice")
-    others = ", ".join(f"{number(s.estimate, 'dice')} % {name}" for name, s in dice.items() if name != PER_CASE)
+    others = ", ".join(f"{number(s.estimate, 'dice')} % {spoken(name)}" for name, s in dice.items() if name != PER_CASE)
     of = " over the classes" if len(evaluation.classes) > 1 else ""
     ratio = number(_headline(evaluation.scores[POOLED])["confusion_ratio"].estimate, "confusion_ratio")
     how = (
         f"Mean Dice{of} is {per_case.value} % {per_case.interval} per case, {others}; "
         f"the pooled confusion ratio FP/TP is {ratio}."
     )
-    return what, how.replace(" )", ")"), conclusion(evaluation)
+    return what, how, conclusion(evaluation)
 
 
 def _headline(scores: Scores) -> Mapping[str, Interval]:

@@ -31,16 +31,17 @@ DEFINITIONS: Mapping[str, str] = {
     "Dice": "2·TP / (2·TP + FP + FN), in voxels: 100 % is agreement in every voxel. Undefined where prediction and "
     "reference are both empty, 0 where only one is.",
     "FP/TP": "Confusion ratio: wrongly labelled voxels for each correctly labelled one; 0 is best. Infinite where "
-    "something was predicted and none of it is right, undefined where nothing was predicted.",
+    "something was predicted and none of it is right, undefined where nothing was predicted. A single volume that is "
+    "nearly missed can rule the mean over volumes; it cannot rule the pooled value.",
     "Precision": "TP / (TP + FP), the share of the predicted voxels that is right. Undefined without prediction.",
     "Recall": "TP / (TP + FN), the share of the structure that was found. Undefined without reference.",
-    "IoU": "TP / (TP + FP + FN), always below Dice. Undefined like Dice.",
+    "IoU": "TP / (TP + FP + FN), never above Dice. Undefined like Dice.",
     "HD95": "95th percentile of the distances between the two surfaces, the larger of both directions, in mm with the "
     "volume's own spacing. Infinite where only one of them is empty, undefined where both are.",
     "ASSD": "Average distance between the two surfaces, both directions, in mm. Infinite and undefined like HD95.",
     "Volume": "Number of voxels times voxel size, in mL.",
     "95 % interval": "Percentile bootstrap over patients: all volumes of a patient are drawn together.",
-    "Pooled, per case, per slice": "; ".join(f"{name}: {what}" for name, what in AGGREGATIONS.items())
+    "Pooled, per case, per slice": "; ".join(f"{name.replace('_', ' ')}: {what}" for name, what in AGGREGATIONS.items())
     + ". They answer different questions and are never mixed.",
 }
 PERCENT_METRICS = ("dice", "precision", "recall", "iou")
@@ -64,20 +65,25 @@ class Table:
 
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    words: bool = False
+    """Columns of text, not of numbers: aligned to the left."""
 
     def markdown(self) -> str:
-        """The table in Markdown; the first column is left-aligned, the others right-aligned."""
-        lines = [self.header, (":--", *("--:" for _ in self.header[1:])), *(map(str, row) for row in self.rows)]
+        """The table in Markdown; numbers are aligned to the right."""
+        rule = (":--", *(":--" if self.words else "--:" for _ in self.header[1:]))
+        lines = [self.header, rule, *(map(str, row) for row in self.rows)]
         return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
 
 
 def number(value: float, metric: str, *, signed: bool = False) -> str:
-    """A value in the unit of its column: shares in percent and distances with one decimal, ratios with two."""
+    """A value in the unit of its column: shares in percent and distances with one decimal, small ratios with two."""
     if math.isnan(value):
         return "undefined"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    scaled, digits = (100 * value, 1) if metric in PERCENT_METRICS else (value, 2 if metric == "confusion_ratio" else 1)
+    scaled, digits = (100 * value, 1) if metric in PERCENT_METRICS else (value, 1)
+    if metric == "confusion_ratio":
+        digits = 2 if scaled < 10 else 1 if scaled < 100 else 0
     return f"{scaled:{'+' if signed else ''}.{digits}f}".replace("-", "−")
 
 
@@ -93,11 +99,16 @@ def score_cell(score: Interval, metric: str, *, signed: bool = False) -> Cell:
     )
 
 
+def spoken(name: str) -> str:
+    """The name of an aggregation or class as a reader sees it."""
+    return name.replace("_", " ")
+
+
 def score_table(scores: Scores, metrics: Iterable[str]) -> Table:
     """Classes down, metrics across."""
     metrics = tuple(metrics)
     rows = tuple(
-        (Cell(name), *(score_cell(by_metric[metric], metric) for metric in metrics))
+        (Cell(spoken(name)), *(score_cell(by_metric[metric], metric) for metric in metrics))
         for name, by_metric in scores.items()
     )
     return Table(("Class", *(TITLES[metric] for metric in metrics)), rows)
@@ -117,7 +128,7 @@ def strata_table(strata: Mapping[str, Scores], title: str) -> Table:
     rows = tuple(
         (
             Cell(stratum),
-            Cell(name),
+            Cell(spoken(name)),
             Cell(str(total(by_metric["dice"]))),
             *(score_cell(by_metric[m], m) for m in metrics),
         )
@@ -138,7 +149,7 @@ def baseline_table(evaluation: Evaluation, target: str) -> Table:
     cells = (score_cell(own[metric], metric) for metric in ("dice", "confusion_ratio"))
     rows = [(Cell("these predictions"), *cells, Cell("–"), Cell("–"))]
     rows += [_baseline_row(baseline) for baseline in ranked(evaluation, target)]
-    header = ("Mask", "Dice [%]", "FP/TP", "Predictions minus mask [points of Dice]", "Predictions better?")
+    header = ("Mask", "Dice [%]", "FP/TP", "Difference [points]", "Beaten")
     return Table(header, tuple(rows))
 
 
@@ -150,7 +161,7 @@ def ranked(evaluation: Evaluation, target: str) -> list[BaselineResult]:
 
 def _baseline_row(baseline: BaselineResult) -> tuple[Cell, ...]:
     return (
-        Cell(baseline.title, remark="(uses reference masks of other patients)" if baseline.uses_masks else ""),
+        Cell(baseline.title, remark="(from the masks of other patients)" if baseline.uses_masks else ""),
         score_cell(baseline.dice, "dice"),
         score_cell(baseline.confusion_ratio, "confusion_ratio"),
         score_cell(baseline.difference, "dice", signed=True),
@@ -167,4 +178,5 @@ def undefined_table(per_case: pd.DataFrame) -> Table:
             words = ", ".join(f"{TITLES[metric].split(' [')[0]} {number(record[metric], metric)}" for metric in odd)
             volumes = (Cell(f"{record[key]:.1f}") for key in ("volume_ml", "reference_volume_ml"))
             rows.append((Cell(str(record["case"])), Cell(str(record["class"])), *volumes, Cell(words)))
-    return Table(("Case", "Class", "Volume [mL]", "Reference [mL]", "What is undefined or infinite"), tuple(rows))
+    header = ("Case", "Class", "Volume [mL]", "Reference [mL]", "What is undefined or infinite")
+    return Table(header, tuple(rows), words=True)

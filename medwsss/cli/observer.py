@@ -1,0 +1,54 @@
+"""Everything a person sees of a training run: bar, metric files, pictures."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+
+import typer
+
+from medwsss.cli.progress import TrainingProgress
+from medwsss.data.sample import Batch
+from medwsss.engine.metric_files import MetricFiles
+from medwsss.engine.run_folder import RunFolder
+from medwsss.engine.train import StepRecord
+from medwsss.methods.method import Explanation
+from medwsss.reports.panels import Panel, write_panels
+
+
+class RunObserver(AbstractContextManager["RunObserver"]):
+    """Writes metrics.csv, validation.csv, TensorBoard and pictures, and shows progress."""
+
+    def __init__(self, run: RunFolder, *, iterations: int, first_step: int) -> None:
+        self._run = run
+        self._files = MetricFiles(run, first_step=first_step)
+        self._progress = TrainingProgress(iterations, first_step)
+
+    def __enter__(self) -> "RunObserver":
+        self._progress.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.__exit__()
+        self._files.close()
+
+    def on_step(self, record: StepRecord) -> None:
+        self._files.add_losses(record.step, record.losses, record.learning_rate)
+        self._progress.update(record.step, record.losses, record.seconds_left)
+
+    def on_pictures(self, step: int, batch: Batch, explanation: Explanation) -> None:
+        panels = [
+            Panel(
+                title=f"{key} (tags {tags.int().tolist()})",
+                image=batch.images[index, 1].numpy(),
+                cam=explanation.cams[index].amax(dim=0).cpu().numpy(),
+                uncertainty=explanation.uncertainty[index].cpu().numpy(),
+                pseudo_labels=explanation.pseudo_labels[index].cpu().numpy(),
+                prediction=explanation.prediction[index].cpu().numpy(),
+            )
+            for index, (key, tags) in enumerate(zip(batch.keys, batch.image_labels, strict=True))
+        ]
+        write_panels(panels, self._run.pictures / f"step-{step:06d}.png")
+
+    def on_validation(self, step: int, scores: Mapping[str, float]) -> None:
+        self._files.add_scores(step, scores)
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in scores.items() if name != "score")
+        typer.echo(f"validation at step {step}: {shown}", err=True)

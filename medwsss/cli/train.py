@@ -1,0 +1,191 @@
+"""``medwsss train``: from image-level labels to a trained run, its predictions on held-out patients and a report."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from medwsss.config.schema import RunConfig
+    from medwsss.engine.run_folder import RunFolder
+
+
+def train(
+    dataset: Annotated[str, typer.Option(help="Data set: acdc.")] = "acdc",
+    root: Annotated[
+        Path | None, typer.Option(help="Folder of the data set; a phantom is generated without it.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="heart, lv or multi (RV, MYO, LV); heart by default.")] = None,
+    method: Annotated[str, typer.Option(help="unia, or cam, the plain baseline.")] = "unia",
+    config: Annotated[Path | None, typer.Option(help="YAML of settings instead of the shipped one.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")
+    ] = None,
+    tags: Annotated[
+        Path | None, typer.Option(help="CSV of image-level labels; no mask is opened for training.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Local encoder weights (.safetensors, .pth).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder to write.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    resume: Annotated[Path | None, typer.Option(help="Continue this run; all settings come from it.")] = None,
+) -> None:
+    """Train from image-level labels; then segment the held-out patients and write a report."""
+    from medwsss.cli.options import chosen
+    from medwsss.data import DATASETS
+    from medwsss.engine.device import resolve_device
+    from medwsss.engine.run_folder import create_run, open_run
+    from medwsss.errors import ConfigError
+
+    found = resolve_device(device)
+    chosen("data set", dataset, DATASETS)
+    if resume is not None:
+        if any((root, task, config, set_, tags, weights, out)):
+            raise ConfigError("--resume takes all settings from the run: leave the other options out")
+        run, settings = open_run(resume)
+    else:
+        flags = {"data": _given(root=root, task=task, tags=tags), "encoder": _given(weights=weights)}
+        settings = resolved_config(dataset, method, config, set_ or [], flags, cpu=found.type == "cpu")
+        run = create_run(out or _default_out(settings), settings)
+    train_and_report(settings, run, resume=resume is not None, device_name=found.type)
+
+
+def resolved_config(
+    dataset: str, method: str, file: Path | None, assignments: list[str], flags: Mapping[str, Any], *, cpu: bool
+) -> "RunConfig":
+    """Defaults, then the shipped configuration for this machine or ``file``, then options, then ``--set``.
+
+    Raises:
+        ConfigError: an unknown method or setting, or a value out of range.
+    """
+    from medwsss.cli.options import chosen
+    from medwsss.config.loading import load_config, override_layer, preset_path, read_layer
+    from medwsss.config.schema import METHOD_NAMES
+
+    chosen("method", method, METHOD_NAMES)
+    path = file or preset_path(dataset, f"{method}-cpu" if cpu else method)
+    return load_config([read_layer(path), flags, override_layer(assignments)])
+
+
+def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, device_name: str) -> None:
+    """Everything after the settings are known."""
+    import torch
+
+    from medwsss.cli.observer import RunObserver
+    from medwsss.data import DATASETS
+    from medwsss.data.acdc import reference_masks
+    from medwsss.data.splits import write_split
+    from medwsss.engine.checkpoint import read_state
+    from medwsss.engine.seeding import derived_seed
+    from medwsss.engine.train import train as run_training
+    from medwsss.engine.validate import validation_scores
+    from medwsss.methods import build_method
+
+    device = torch.device(device_name)
+    root = config.data.root or phantom_root(config)
+    data = DATASETS[config.data.name](config.data, root, run.tags)
+    write_split(data.split, run.split)
+    references = reference_masks(root)
+    typer.echo(f"data: {data.source}; tags {data.tags_source}; split {data.split_source}, hash {data.split.hash}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(config.training.seed, "initialisation"))
+        method = build_method(config, data.labels)
+    typer.echo(f"{method.encoder.weights_note}; run folder {run.path}; device {device_name}")
+    first_step = read_state(run.checkpoint("last")).step if resume else 0
+    with RunObserver(run, iterations=config.training.iterations, first_step=first_step) as observer:
+        try:
+            run_training(
+                method,
+                data.training_set(),
+                config,
+                run,
+                split_hash=data.split.hash,
+                device=device,
+                observer=observer,
+                validate=lambda current: validation_scores(current, data, references, config, device),
+                resume=resume,
+            )
+        except KeyboardInterrupt:
+            typer.echo(f"stopped, nothing is lost: continue with medwsss train --resume {run.path}", err=True)
+            raise
+    report_held_out(config, run, method.eval(), data, root, device)
+
+
+def report_held_out(config: "RunConfig", run: "RunFolder", method: Any, data: Any, root: Path, device: Any) -> None:
+    """Segment the held-out patients with the last checkpoint, without tags, and compare with masks where there are."""
+    from medwsss.cli.evaluate import terminal_lines
+    from medwsss.cli.progress import progress
+    from medwsss.data.acdc import reference_masks
+    from medwsss.engine.cases import pair_cases
+    from medwsss.engine.evaluate import evaluate_cases
+    from medwsss.engine.predict import claim_outputs, predict_item, study_items, write_record
+    from medwsss.reports.html import write_report
+
+    items = study_items(data.held_out, frames="ed-es")
+    claim_outputs(run.predictions, items, overwrite=True)
+    with progress() as bar:
+        for item in bar.track(items, description="held-out patients"):
+            predict_item(method, item, run.predictions, config=config, labels=data.labels, device=device)
+    record: dict[str, object] = {
+        "task": config.data.task,
+        "classes": list(data.labels.names),
+        "tags": "none",
+        "run": str(run.path),
+        "checkpoint": "last",
+        "method": config.method.name,
+        "cases": [item.name for item in items],
+        "failed": {},
+    }
+    write_record(run.predictions, record)
+    if not any(item.name in reference_masks(root) for item in items):
+        typer.echo(f"no masks of held-out patients: their segmentations are in {run.predictions}, without a report")
+        return
+    pairing = pair_cases(run.predictions, root, task=config.data.task)
+    evaluation = evaluate_cases(pairing.cases, pairing.task, device=device)
+    notes = report_notes(config, run, data)
+    title = f"{config.method.name} on {data.source.rsplit('/', 1)[-1]}: {config.data.task}"
+    page = write_report(evaluation, run.report, sources=pairing.sources, title=title, notes=notes)
+    for line in terminal_lines(evaluation, pairing.sources):
+        typer.echo(line)
+    typer.echo(f"Report: {page}")
+
+
+def report_notes(config: "RunConfig", run: "RunFolder", data: Any) -> dict[str, str]:
+    """What a reader must know about the run."""
+    from medwsss.engine.run_folder import versions
+
+    return {
+        "method": config.method.name,
+        "training": f"{config.training.iterations} iterations, batch {config.training.batch_size}, "
+        f"seed {config.training.seed}, from image-level labels only",
+        "data": f"{data.source} ({len(data.training)} patients train, {len(data.held_out)} held out)",
+        "image-level labels": data.tags_source,
+        "split": f"{data.split_source}, by patient, hash {data.split.hash}",
+        "checkpoint": "last iteration; held-out masks chose nothing",
+        "run folder": str(run.path),
+        "commit": versions()["commit"],
+    }
+
+
+def phantom_root(config: "RunConfig") -> Path:
+    """The generated data set, written once to the user's cache folder."""
+    from medwsss.data.phantom import PHANTOM_VERSION, write_phantom
+    from medwsss.data.slice_cache import user_cache_dir
+
+    phantom = config.data.phantom
+    root = user_cache_dir() / f"phantom-v{PHANTOM_VERSION}-{phantom.patients}-patients-seed-{phantom.seed}"
+    if not root.is_dir():
+        typer.echo(f"no --root given: generating a phantom of {phantom.patients} patients")
+        write_phantom(root, patients=phantom.patients, seed=phantom.seed)
+    typer.echo(f"no --root given: using the generated phantom, not real patients ({root})")
+    return root
+
+
+def _default_out(config: "RunConfig") -> Path:
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    return Path("runs") / f"{config.data.name}-{config.data.task}-{config.method.name}-{stamp}"
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: str(value) for name, value in values.items() if value is not None}

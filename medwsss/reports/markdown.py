@@ -1,0 +1,38 @@
+"""The report in Markdown; its pictures are files beside it."""
+
+from collections.abc import Iterable, Iterator
+
+from medwsss.metrics.results import AGGREGATIONS
+from medwsss.reports.content import Content
+from medwsss.reports.summary import NOT_A_DEVICE
+from medwsss.reports.tables import DEFINITIONS, spoken
+
+
+def report_markdown(content: Content, pictures: Iterable[str]) -> str:
+    """``pictures`` are file names relative to the report."""
+    return "\n\n".join(part for part in _parts(content, tuple(pictures)) if part) + "\n"
+
+
+def _parts(content: Content, pictures: tuple[str, ...]) -> Iterator[str]:
+    yield from (f"# {content.title}", content.kicker, " ".join(content.sentences))
+    yield _bullets(f"**{verdict.sentence}**" for verdict in content.verdicts)
+    yield _bullets(content.remarks)
+    yield from (f"> {NOT_A_DEVICE}", "## Agreement with the reference")
+    for name, table in content.aggregations.items():
+        yield from (f"### {spoken(name).capitalize()}", f"{AGGREGATIONS[name].capitalize()}.", table.markdown())
+    for target, table in content.baselines.items():
+        yield from (f"## Beside masks that need no training: {target}", table.markdown())
+    for name, table in content.strata.items():
+        yield from (f"## By {name.lower()}", table.markdown())
+    yield from ("## Pictures", "Contours: the reference in white, predictions in the colour of their class.")
+    yield from (f"![{name.removesuffix('.png')}]({name})" for name in pictures)
+    yield from ("## Undefined and infinite values", content.left_out)
+    yield content.undefined.markdown() if content.undefined.rows else ""
+    yield from ("## Where the numbers come from", content.about.markdown())
+    yield from (f"{what} ({len(names)}): {', '.join(names)}" for what, names in content.unmatched.items() if names)
+    yield "## What the numbers mean"
+    yield _bullets(f"**{name}**: {meaning}" for name, meaning in DEFINITIONS.items())
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)

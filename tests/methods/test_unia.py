@@ -1,0 +1,129 @@
+import pytest
+import torch
+from fakes.networks import random_batch, tiny_run_config
+
+from medwsss.labels import LabelSet
+from medwsss.methods import build_method
+from medwsss.methods.unia import UniA, at_tokens
+
+LABELS = LabelSet("two", ("first", "second"))
+
+
+def unia(iterations: int = 10, **settings: object) -> UniA:
+    torch.manual_seed(0)
+    config = tiny_run_config(
+        method={"name": "unia", "cam": {"scales": [1.0, 0.5]}, "decoder": {"channels": 8, "dilation": 1}, **settings},
+        training={"iterations": iterations},
+    )
+    method = build_method(config, LABELS)
+    assert isinstance(method, UniA)
+    with torch.no_grad():  # scores above 0 somewhere, as after some training
+        for classifier in (method.classifier, method.auxiliary_classifier):
+            classifier.weight.weight.mul_(20)
+    return method
+
+
+def step(method: UniA, at: int) -> dict[str, torch.Tensor]:
+    terms = method.training_step(random_batch(), step=at, generator=torch.Generator().manual_seed(1))
+    return dict(terms.values)
+
+
+ALL = {"classification", "auxiliary", "distribution", "token_contrast", "affinity", "segmentation", "energy"}
+
+
+def test_every_term_is_there_after_the_start_of_segmentation() -> None:
+    values = step(unia(), 9)
+    assert set(values) == ALL
+    assert all(torch.isfinite(value) for value in values.values())
+
+
+def test_segmentation_starts_at_a_tenth_of_the_run_as_on_voc() -> None:
+    assert "segmentation" not in step(unia(iterations=20), 1)
+    assert "segmentation" in step(unia(iterations=20), 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        ({"uncertainty": {"enabled": False}}, {"distribution"}),
+        ({"distribution": {"enabled": False}}, {"distribution"}),
+        ({"contrastive_affinity": {"enabled": False}}, {"affinity"}),
+        ({"energy": {"weight": 0.0}}, {"energy"}),
+        ({"complementing": False}, set()),
+        ({"distribution": {"sampling": False}}, set()),
+        ({"distribution": {"samples": 10}}, set()),
+        ({"uncertainty": {"channel_attention": False}}, set()),
+        ({"uncertainty": {"spatial_attention": False}}, set()),
+        ({"contrastive_affinity": {"negatives": "sum", "form": "literal", "radius": None}}, set()),
+    ],
+)
+def test_every_ablation_switch_trains(settings: dict[str, object], missing: set[str]) -> None:
+    method = unia(**settings)
+    terms = method.training_step(random_batch(), step=9, generator=torch.Generator().manual_seed(1))
+    assert set(terms.values) == ALL - missing
+    terms.total.backward()
+    assert torch.isfinite(terms.total)
+
+
+def test_the_total_is_the_weighted_sum_with_the_papers_weights() -> None:
+    terms = unia().training_step(random_batch(), step=9, generator=torch.Generator().manual_seed(1))
+    value = terms.values
+    expected = (
+        value["classification"]
+        + value["auxiliary"]
+        + 0.1 * value["distribution"]
+        + 0.1 * value["affinity"]
+        + 0.15 * value["segmentation"]
+        + 0.3 * value["token_contrast"]
+        + 0.05 * value["energy"]
+    )
+    torch.testing.assert_close(terms.total, expected)
+
+
+def test_gradients_reach_every_parameter() -> None:
+    method = unia()
+    method.training_step(random_batch(), step=9, generator=torch.Generator().manual_seed(1)).total.backward()
+    still = [n for n, p in method.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    # The class token and its position feed positions through attention; nothing else may stay still.
+    assert [name for name in still if "head" not in name] == []
+
+
+def test_a_step_depends_on_its_generator_alone() -> None:
+    first, second = step(unia(), 9), step(unia(), 9)
+    for name in ALL:
+        torch.testing.assert_close(first[name], second[name], rtol=0, atol=0)
+
+
+def test_pseudo_labels_come_from_the_auxiliary_cam_first_and_the_final_cam_later() -> None:
+    method, batch = unia(iterations=10), random_batch()
+    seeds = method.seeds(batch)
+    assert not torch.equal(seeds.final, seeds.auxiliary)
+    assert method._source(seeds, 3) is seeds.auxiliary
+    assert method._source(seeds, 4) is seeds.final  # 40 % of the run
+
+
+def test_absent_classes_get_no_pseudo_label() -> None:
+    method, batch = unia(), random_batch()
+    explanation = method.explain(batch, step=9)
+    assert set(explanation.pseudo_labels[1].unique().tolist()) <= {0, 1, 255}
+
+
+def test_prediction_has_probabilities_that_sum_to_one_and_maps_in_range() -> None:
+    prediction = unia().predict(torch.rand(2, 3, 40, 32))
+    torch.testing.assert_close(prediction.probs.sum(dim=1), torch.ones(2, 40, 32))
+    for maps in (prediction.cams, prediction.uncertainty, prediction.tag_probs):
+        assert 0 <= maps.min() <= maps.max() <= 1
+
+
+def test_tags_rule_classes_out_of_a_prediction() -> None:
+    prediction = unia().predict(torch.rand(1, 3, 32, 32), torch.tensor([[0.0, 1.0]]))
+    assert prediction.probs[:, 1].max() == 0
+    assert prediction.cams[:, 0].max() == 0
+    torch.testing.assert_close(prediction.probs.sum(dim=1), torch.ones(1, 32, 32))
+
+
+def test_labels_at_tokens_are_those_of_the_token_centre() -> None:
+    labels = torch.zeros(1, 4, 4, dtype=torch.int64)
+    labels[0, :2, 2:] = 255
+    expected = torch.tensor([[[0, 255], [0, 0]]])
+    assert torch.equal(at_tokens(labels, torch.zeros(1, 1, 2, 2)), expected)

@@ -1,0 +1,84 @@
+"""A small evaluation with two volumes, one of which was missed, made by hand."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from medwsss.metrics.results import (
+    METRICS,
+    PER_CASE,
+    PER_CASE_COLUMNS,
+    PER_SLICE,
+    POOLED,
+    BaselineResult,
+    Evaluation,
+    Overlay,
+    OverlaySlice,
+    Sources,
+)
+from medwsss.metrics.statistics import Interval
+
+SOURCES = Sources(
+    predictions="ours",
+    references="theirs",
+    prediction_codes="labels of the task (1 heart)",
+    reference_codes="ACDC codes",
+    tags="none",
+    unmatched_predictions=("stranger",),
+    unmatched_references=("patient009_frame01",),
+)
+
+
+def interval(estimate: float, *, n: int = 2, undefined: int = 0, infinite: int = 0, width: float = 0.1) -> Interval:
+    return Interval(estimate, estimate - width, estimate + width, n, undefined, infinite)
+
+
+def baseline(name: str, dice: float, difference: float, *, tags: bool = False, width: float = 0.01) -> BaselineResult:
+    return BaselineResult(
+        name=name,
+        tags=tags,
+        uses_masks=name == "mean shape",
+        target="heart",
+        dice=interval(dice),
+        confusion_ratio=interval(1.0),
+        difference=interval(difference, width=width),
+    )
+
+
+def evaluation(*baselines: BaselineResult, image: bool = True) -> Evaluation:
+    """Mean Dice 0.4; one HD95 is infinite and one precision undefined."""
+    scores = {metric: interval(0.4) for metric in METRICS}
+    scores |= {"precision": interval(0.8, n=1, undefined=1), "hd95_mm": interval(3.0, n=1, infinite=1)}
+    return Evaluation(
+        task="heart",
+        classes=("heart",),
+        per_case=per_case(),
+        scores={PER_CASE: {"heart": scores}, POOLED: {"heart": scores}, PER_SLICE: {"heart": scores}},
+        by_phase={"ED": {"heart": scores}, "ES": {"heart": scores}},
+        by_group={},
+        targets={"heart": {"dice": interval(0.4), "confusion_ratio": interval(0.5)}} if baselines else {},
+        baselines=baselines,
+        overlays=(overlay("best", image=image), overlay("worst", image=image)),
+        slices=20,
+        resamples=2000,
+        device="cpu",
+        remarks=("a file had an odd header",),
+    )
+
+
+def per_case() -> pd.DataFrame:
+    known = {"patient": "patient001", "group": "", "class": "heart", "reference_volume_ml": 100.0}
+    found = {metric: 0.8 for metric in METRICS} | {"case": "patient001_frame01", "phase": "ED", "volume_ml": 90.0}
+    missed = {"dice": 0.0, "recall": 0.0, "iou": 0.0, "confusion_ratio": math.nan, "precision": math.nan}
+    missed |= {"hd95_mm": math.inf, "assd_mm": math.inf, "volume_ml": 0.0}
+    rows = [known | found, known | missed | {"case": "patient001_frame02", "phase": "ES"}]
+    return pd.DataFrame(rows, columns=list(PER_CASE_COLUMNS))
+
+
+def overlay(rank: str, *, image: bool) -> Overlay:
+    square = np.zeros((40, 50), np.uint8)
+    square[10:20, 10:20] = 1
+    grey = np.linspace(0, 1, 2000, dtype=np.float32).reshape(40, 50) if image else None
+    piece = OverlaySlice(3, grey, square, np.roll(square, 2, axis=0), (1.5, 1.5))
+    return Overlay(rank, f"{rank}_case", 0.8, (piece, piece))
