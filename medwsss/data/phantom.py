@@ -94,7 +94,12 @@ def draw_patient(number: int, *, seed: int = 0, cine_frames: int = 0) -> Phantom
         slices_mm,
         grid,
         draw_scanner(rng, grid, len(slices_mm)),
-        Volume(np.zeros((*size, len(slices_mm)), np.int16), (pixel, pixel, gap), affine),
+        Volume(
+            np.zeros((*size, len(slices_mm)), np.int16),
+            (pixel, pixel, gap),
+            affine,
+            frame_spacing=round(0.9 / timing.frames, 4),  # seconds, at 67 beats a minute
+        ),
         noise_seed=int(rng.integers(2**31)),
         height_cm=float(rng.integers(150, 196)),
         weight_kg=float(rng.integers(48, 116)),
@@ -124,6 +129,7 @@ def write_phantom(root: Path, *, patients: int = 24, seed: int = 0, cine_frames:
         raise ValueError(f"patients must be between 1 and 999, not {patients}")
     if seed < 0 or (cine_frames != 0 and cine_frames < 6):
         raise ValueError(f"seed must be at least 0 and cine_frames 0 or at least 6, not {seed} and {cine_frames}")
+    root = root.resolve()
     if root.is_file() or (root.is_dir() and any(root.iterdir())):
         raise OutputError(f"{root} already exists and is not empty: choose another folder or remove it")
     try:

@@ -16,6 +16,8 @@ from medwsss.types import Mask3D
 from medwsss.volumes.slicing import slices_of
 from medwsss.volumes.volume import Volume
 
+AnyMask = Bool[np.ndarray, "_ _ _"]
+"""A mask among masks on other grids."""
 MEAN_SHAPE = "mean shape"
 NEEDS_BOTH_PHASES = ("motion",)
 TARGET_METRICS = ("dice", "confusion_ratio")
@@ -68,7 +70,7 @@ def score_baselines(targets: Mapping[str, Sequence[Target]], *, bootstrap: Boots
 def _both_ways(
     name: str,
     structure: str,
-    drawn: Sequence[Mask3D | None],
+    drawn: Sequence[AnyMask | None],
     cases: Sequence[Target],
     own_dice: Float[np.ndarray, "n"],
     bootstrap: Bootstrap,
@@ -94,7 +96,7 @@ def _gated(mask: Mask3D | None, case: Target) -> Mask3D | None:
     return gated(mask, _present(case), case.like)
 
 
-def _scores(masks: Sequence[Mask3D | None], cases: Sequence[Target]) -> dict[str, Float[np.ndarray, "n"]]:
+def _scores(masks: Sequence[AnyMask | None], cases: Sequence[Target]) -> dict[str, Float[np.ndarray, "n"]]:
     """Dice and confusion ratio of each volume; NaN where there is no mask."""
     values = np.full((len(cases), len(TARGET_METRICS)), np.nan)
     for row, (mask, case) in enumerate(zip(masks, cases, strict=True)):
@@ -111,7 +113,7 @@ def _binary_matrix(mask: Mask3D, reference: Mask3D) -> torch.Tensor:
     return torch.tensor([[mask.size - hit - false_positive - false_negative, false_positive], [false_negative, hit]])
 
 
-def _drawn_masks(name: str, cases: Sequence[Target]) -> list[Mask3D | None]:
+def _drawn_masks(name: str, cases: Sequence[Target]) -> list[AnyMask | None]:
     """The same mask for every structure."""
     if name not in NEEDS_BOTH_PHASES:
         return [TRAINING_FREE[name](case.like, case.like) for case in cases]
@@ -129,7 +131,7 @@ def _from_phases(name: str, study: Study) -> Mask3D | None:
     return TRAINING_FREE[name](ed, es) if ed.grid == es.grid else None
 
 
-def _shape_masks(cases: Sequence[Target]) -> list[Mask3D | None]:
+def _shape_masks(cases: Sequence[Target]) -> list[AnyMask | None]:
     """The mean shape of all other patients, in each volume."""
     priors = _leave_one_out({patient: [c for c in cases if c.patient == patient] for patient in _patients(cases)})
     return [shape_mask(priors[case.patient], case.like) if case.patient in priors else None for case in cases]

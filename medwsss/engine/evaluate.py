@@ -150,7 +150,7 @@ def slice_matrices(pair: LabelPair, classes: int, device: torch.device) -> Int64
 
 
 def _case_table(
-    pairs: Sequence[LabelPair], counts: Sequence[Int64[Tensor, "n k k"]], classes: Sequence[str]
+    pairs: Sequence[LabelPair], counts: Sequence[Int64[Tensor, "_ k k"]], classes: Sequence[str]
 ) -> pd.DataFrame:
     rows = [row for pair, matrices in zip(pairs, counts, strict=True) for row in _case_rows(pair, matrices, classes)]
     return pd.DataFrame(rows, columns=list(PER_CASE_COLUMNS))
@@ -179,7 +179,7 @@ def _case_rows(
 
 
 def _slice_table(
-    cases: Sequence[Case], counts: Sequence[Int64[Tensor, "n k k"]], classes: Sequence[str]
+    cases: Sequence[Case], counts: Sequence[Int64[Tensor, "_ k k"]], classes: Sequence[str]
 ) -> pd.DataFrame:
     rows = [
         {"case": case.name, "patient": case.patient, "slice": place, "class": name}

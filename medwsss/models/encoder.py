@@ -215,7 +215,7 @@ def _hub_answers() -> bool:
 
 
 def _convolutional_stem(config: EncoderConfig) -> dict[str, Any]:
-    """Arguments that replace the linear patch embedding by strided convolutions down to one position a patch."""
+    """Arguments that replace the linear patch embedding by two 3×3 convolutions per halving, the first one strided."""
     patch = int(config.arguments.get("patch_size", 16))
     dim = config.arguments.get("embed_dim")
     if config.pretrained or config.weights is not None or dim is None or not math.log2(patch).is_integer():
@@ -223,8 +223,11 @@ def _convolutional_stem(config: EncoderConfig) -> dict[str, Any]:
             "encoder.stem=convolutional needs encoder.pretrained=false, no weights, encoder.arguments.embed_dim and a"
             " power of two as encoder.arguments.patch_size"
         )
-    depth = int(math.log2(patch))
-    backbone = ConvStem(3, depth, int(dim), stride=(2,) * depth, norm_layer=GroupNorm1, act_layer=nn.GELU)
+    halvings = int(math.log2(patch))
+    channels = [int(dim) // 2 ** (halvings - 1 - level) for level in range(halvings) for _ in range(2)]
+    backbone = ConvStem(
+        3, 2 * halvings, tuple(channels), stride=(2, 1) * halvings, norm_layer=GroupNorm1, act_layer=nn.GELU
+    )
     return {"patch_size": 1, "embed_layer": partial(HybridEmbed, backbone=backbone, proj=False)}
 
 

@@ -1,5 +1,4 @@
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,11 +15,16 @@ from medwsss.volumes.volume import Volume
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def cases(tmp_path: Path) -> tuple[Case, ...]:
-    """References as their own predictions, so that every baseline is beaten."""
-    root = write_acdc(tmp_path / "acdc", fake_patients(3))
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, ...]:
+    """References as their own predictions."""
+    root = write_acdc(tmp_path_factory.mktemp("acdc"), fake_patients(3))
     return pair_cases(root, root, task="multi").cases
+
+
+@pytest.fixture(scope="module")
+def perfect(cases: tuple[Case, ...]) -> Evaluation:
+    return evaluated(cases)
 
 
 def evaluated(cases: tuple[Case, ...]) -> Evaluation:
@@ -31,31 +35,29 @@ def found(evaluation: Evaluation, name: str, target: str, *, tags: bool) -> Base
     return next(b for b in evaluation.baselines if (b.name, b.target, b.tags) == (name, target, tags))
 
 
-def test_every_mask_stands_beside_every_structure_with_and_without_tags(cases: tuple[Case, ...]) -> None:
-    evaluation = evaluated(cases)
+def test_every_mask_stands_beside_every_structure_with_and_without_tags(perfect: Evaluation) -> None:
     names = {"disc 30 mm", "disc 38 mm", "motion", "mean shape"}
-    assert {(b.name, b.target, b.tags) for b in evaluation.baselines} == {
+    assert {(b.name, b.target, b.tags) for b in perfect.baselines} == {
         (name, target, tags) for name in names for target in ("heart", "RV", "MYO", "LV") for tags in (True, False)
     }
-    assert {b.name for b in evaluation.baselines if b.uses_masks} == {"mean shape"}
-    assert evaluation.remarks == ()
+    assert {b.name for b in perfect.baselines if b.uses_masks} == {"mean shape"}
+    assert perfect.remarks == ()
 
 
-def test_the_heart_is_the_union_of_the_classes(cases: tuple[Case, ...]) -> None:
-    assert evaluated(cases).targets["heart"]["dice"].estimate == 1.0
+def test_the_heart_is_the_union_of_the_classes(perfect: Evaluation) -> None:
+    assert perfect.targets["heart"]["dice"].estimate == 1.0
 
 
-def test_tags_clear_slices_without_the_structure_and_so_raise_dice(cases: tuple[Case, ...]) -> None:
+def test_tags_clear_slices_without_the_structure_and_so_raise_dice(perfect: Evaluation) -> None:
     """Slices 0 and 1 of 4 show no LV."""
-    evaluation = evaluated(cases)
-    with_tags, without = (found(evaluation, "disc 30 mm", "LV", tags=tags) for tags in (True, False))
-    # the disc covers the LV on every slice: with d voxels a slice and 16 of them LV, Dice is 2*32 / (2d + 32) or / (4d + 32)
+    with_tags, without = (found(perfect, "disc 30 mm", "LV", tags=tags) for tags in (True, False))
+    # the disc covers the LV: with d voxels of disc and 16 of LV a slice, Dice is 2*32 / (2d + 32) or 2*32 / (4d + 32)
     d = 2 * 32 / with_tags.dice.estimate / 2 - 16
     assert without.dice.estimate == pytest.approx(2 * 32 / (4 * d + 32))
 
 
-def test_perfect_predictions_beat_every_mask_by_what_it_lacks(cases: tuple[Case, ...]) -> None:
-    for baseline in evaluated(cases).baselines:
+def test_perfect_predictions_beat_every_mask_by_what_it_lacks(perfect: Evaluation) -> None:
+    for baseline in perfect.baselines:
         assert baseline.beaten == (baseline.dice.estimate < 1.0)  # a tie beats nothing
         assert baseline.difference.estimate == pytest.approx(1.0 - baseline.dice.estimate)
 

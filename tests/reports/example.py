@@ -69,7 +69,7 @@ def evaluation(*baselines: BaselineResult, image: bool = True) -> Evaluation:
 
 def per_case() -> pd.DataFrame:
     known = {"patient": "patient001", "group": "", "class": "heart", "reference_volume_ml": 100.0}
-    found = {metric: 0.8 for metric in METRICS} | {"case": "patient001_frame01", "phase": "ED", "volume_ml": 90.0}
+    found = dict.fromkeys(METRICS, 0.8) | {"case": "patient001_frame01", "phase": "ED", "volume_ml": 90.0}
     missed = {"dice": 0.0, "recall": 0.0, "iou": 0.0, "confusion_ratio": math.nan, "precision": math.nan}
     missed |= {"hd95_mm": math.inf, "assd_mm": math.inf, "volume_ml": 0.0}
     rows = [known | found, known | missed | {"case": "patient001_frame02", "phase": "ES"}]

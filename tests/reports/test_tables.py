@@ -19,7 +19,7 @@ from medwsss.reports.tables import (
 @pytest.mark.parametrize(
     ("value", "metric", "text"),
     [
-        (0.8765, "dice", "87.7"),
+        (0.8766, "dice", "87.7"),
         (0.2149, "confusion_ratio", "0.21"),
         (12.34, "confusion_ratio", "12.3"),
         (1234.5, "confusion_ratio", "1234"),

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import torch
+from fakes.networks import tiny_run_config
+from torch import Tensor
+
+from medwsss.config.schema import GridConfig, InferenceConfig
+from medwsss.engine.infer import predict_views, segment_volume
+from medwsss.labels import LabelSet
+from medwsss.methods import build_method
+from medwsss.methods.method import Prediction
+from medwsss.volumes.volume import Volume
+
+CPU = torch.device("cpu")
+
+
+class Threshold:
+    """Stands for a method: bright pixels are class 1."""
+
+    def predict(self, images: Tensor, image_labels: Tensor | None = None) -> Prediction:
+        bright = images[:, :1]
+        present = 1.0 if image_labels is None else image_labels[:, :, None, None]
+        foreground = bright * present
+        return Prediction(
+            torch.cat([1 - foreground, foreground], dim=1), foreground, bright[:, 0], bright.amax(dim=(2, 3))
+        )
+
+
+def volume(shape: tuple[int, ...] = (24, 20, 3), axes: tuple[int, int, int] = (0, 1, 2)) -> Volume:
+    """A bright block in the dark, stored with permuted axes and the matching affine."""
+    array = np.zeros(shape, np.float32)
+    array[4:12, 6:14, 1:] = 100.0
+    affine = np.diag([-1.5, -1.5, 8.0, 1.0])
+    spacing = np.array([1.5, 1.5, 8.0])
+    matrix = np.eye(4)
+    matrix[:3, :3] = affine[:3, :3][:, axes]
+    return Volume(array.transpose(axes), tuple(spacing[list(axes)].tolist()), matrix)
+
+
+def segment(of: Volume, tags: np.ndarray | None = None, spacing_mm: float = 1.5) -> np.ndarray:
+    result = segment_volume(
+        Threshold(),  # type: ignore[arg-type]
+        of,
+        grid=GridConfig(spacing_mm=spacing_mm, percentiles=(0.0, 100.0)),
+        inference=InferenceConfig(flip=True, batch_size=2),
+        device=CPU,
+        image_labels=tags,
+    )
+    assert result.labels.array.dtype == np.uint8
+    assert result.probs.array.shape == (*of.grid, 2)
+    assert result.cams.array.shape == (*of.grid, 1)
+    assert result.uncertainty.array.shape == of.grid
+    assert result.tag_probs.shape == (3, 1)
+    np.testing.assert_array_equal(result.labels.affine, of.affine)
+    return result.labels.array
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+def test_labels_lie_on_the_voxels_they_belong_to_whatever_the_axis_order(axes: tuple[int, int, int]) -> None:
+    native = volume(axes=axes)
+    np.testing.assert_array_equal(segment(native), native.array > 50)
+
+
+def test_resampling_moves_no_border_by_more_than_a_working_pixel() -> None:
+    native = volume((48, 40, 3))
+    found, truth = segment(native, spacing_mm=2.0), native.array > 50
+    assert abs(int(found.sum()) - int(truth.sum())) <= 0.15 * truth.sum()
+    assert (found & truth).sum() >= 0.85 * truth.sum()
+
+
+def test_tags_clear_the_slices_they_rule_out() -> None:
+    labels = segment(volume(), tags=np.array([[1.0], [0.0], [1.0]], dtype=np.float32))
+    assert labels[..., 1].sum() == 0
+    assert labels[..., 2].sum() == 64
+
+
+def test_a_flipped_view_is_flipped_back_before_averaging() -> None:
+    images = torch.rand(1, 3, 16, 16)
+    averaged = predict_views(Threshold(), images, None, scales=(1.0,), flip=True)  # type: ignore[arg-type]
+    torch.testing.assert_close(averaged.probs[:, 1:], images[:, :1])
+
+
+def test_every_real_method_segments_a_volume_of_odd_size() -> None:
+    torch.manual_seed(0)
+    method = build_method(tiny_run_config(), LabelSet("two", ("a", "b"))).eval()
+    rng = np.random.default_rng(0)
+    native = Volume(rng.random((33, 29, 2)).astype(np.float32), (1.4, 1.4, 9.0), np.diag([1.4, 1.4, 9.0, 1.0]))
+    result = segment_volume(method, native, grid=GridConfig(), inference=InferenceConfig(scales=(1.0, 0.75)), device=CPU)
+    assert result.labels.array.shape == (33, 29, 2)
+    np.testing.assert_allclose(result.probs.array.sum(axis=-1), 1.0, atol=1e-5)
