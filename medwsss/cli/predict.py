@@ -20,7 +20,8 @@ def predict(
     frames: Annotated[str, typer.Option(help="For ACDC folders: ed-es, or all frames of the 4D files.")] = "ed-es",
     tags: Annotated[Path | None, typer.Option(help="CSV of image-level labels; not needed.")] = None,
     save: Annotated[
-        list[str] | None, typer.Option(metavar="MAP", help="Also write probabilities, cams or uncertainty; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="MAP", help="Also write probabilities, cams or uncertainty; may be repeated."),
     ] = None,
     checkpoint: Annotated[str, typer.Option(help="last or best.")] = "last",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

@@ -146,7 +146,11 @@ class DistributionConfig(Section):
 
 
 class CamConfig(Section):
-    """Multi-scale class activation maps and how they become labels."""
+    """Class activation maps: how tags teach them, and how they become labels."""
+
+    pooled_fraction: Fraction = 0.0
+    """Share of positions whose highest scores are averaged to the logit of a class; 0 takes the single highest, the
+    paper's global max pooling. Without pretrained weights a few percent learn where the maximum alone does not."""
 
     scales: tuple[Positive, ...] = (1.0, 0.5, 0.75, 1.5)
     """Image scales; each runs with its horizontal flip."""
@@ -225,6 +229,7 @@ class EnergyConfig(Section):
 class ScheduleConfig(Section):
     """Iterations at which parts of the loss start; null scales the VOC value with the length of the run."""
 
+    distribution_from: Step | None = None
     token_contrast_from: Step | None = None
     affinity_from: Step | None = None
     segmentation_from: Step | None = None
@@ -232,12 +237,13 @@ class ScheduleConfig(Section):
     """Until then pixels are labelled from the auxiliary CAM, afterwards from the final one."""
 
     def resolved(self, iterations: int) -> "ScheduleConfig":
-        """All four as iterations, for a run of that length (VOC: 0, 0, 2000 and 8000 of 20000)."""
+        """All of them as iterations, for a run of that length (VOC: 0, 0, 0, 2000 and 8000 of 20000)."""
 
         def at(value: int | None, fraction: float) -> int:
             return round(fraction * iterations) if value is None else value
 
         return ScheduleConfig(
+            distribution_from=at(self.distribution_from, 0.0),
             token_contrast_from=at(self.token_contrast_from, 0.0),
             affinity_from=at(self.affinity_from, 0.0),
             segmentation_from=at(self.segmentation_from, 0.1),

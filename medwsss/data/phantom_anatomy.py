@@ -17,8 +17,8 @@ class Vessels:
     """Short pieces of small vessels, anywhere in the field: discs of one slab each."""
 
     position: Float[np.ndarray, "n 3"]
-    radius_mm: Float[np.ndarray, "n"]
-    brightness: Float[np.ndarray, "n"]
+    radius_mm: Float[np.ndarray, " n"]
+    brightness: Float[np.ndarray, " n"]
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Sample:
 
     image: Float[Tensor, "3 h w"]
     """In [0, 1]; the encoder normalises."""
-    image_labels: Float[Tensor, "cls"]
+    image_labels: Float[Tensor, " cls"]
     """Multi-hot over the foreground classes."""
     box: Int[Tensor, "4"]
     """[top, bottom, left, right) of the area that is image and not padding."""

@@ -26,12 +26,12 @@ class Bootstrap:
     def generator(self) -> np.random.Generator:
         return np.random.default_rng(self.seed)
 
-    def interval(self, values: Float[np.ndarray, "n"], patients: Sequence[str]) -> Interval:
+    def interval(self, values: Float[np.ndarray, " n"], patients: Sequence[str]) -> Interval:
         """Mean of the finite values with its 95 % interval over patients."""
         return bootstrap_interval(values, patients, generator=self.generator(), resamples=self.resamples)
 
 
-def overlap_scores(matrix: Int64[Tensor, "k k"]) -> Mapping[str, Float[np.ndarray, "cls"]]:
+def overlap_scores(matrix: Int64[Tensor, "k k"]) -> Mapping[str, Float[np.ndarray, " cls"]]:
     """Overlap metrics of the foreground classes from one confusion matrix.
 
     Raises:
@@ -97,7 +97,7 @@ def _pooled_values(matrix: Int64[Tensor, "k k"]) -> Float[np.ndarray, "rows metr
     return np.concatenate([values, mean[None]])
 
 
-def _pooled_interval(estimate: float, resampled: Float[np.ndarray, "r"], volumes: int, patients: int) -> Interval:
+def _pooled_interval(estimate: float, resampled: Float[np.ndarray, " r"], volumes: int, patients: int) -> Interval:
     defined = resampled[~np.isnan(resampled)]
     low, high = np.nan, np.nan
     if patients > 1 and len(defined):

@@ -72,7 +72,7 @@ def _both_ways(
     structure: str,
     drawn: Sequence[AnyMask | None],
     cases: Sequence[Target],
-    own_dice: Float[np.ndarray, "n"],
+    own_dice: Float[np.ndarray, " n"],
     bootstrap: Bootstrap,
 ) -> Iterator[BaselineResult]:
     patients = [case.patient for case in cases]
@@ -96,7 +96,7 @@ def _gated(mask: Mask3D | None, case: Target) -> Mask3D | None:
     return gated(mask, _present(case), case.like)
 
 
-def _scores(masks: Sequence[AnyMask | None], cases: Sequence[Target]) -> dict[str, Float[np.ndarray, "n"]]:
+def _scores(masks: Sequence[AnyMask | None], cases: Sequence[Target]) -> dict[str, Float[np.ndarray, " n"]]:
     """Dice and confusion ratio of each volume; NaN where there is no mask."""
     values = np.full((len(cases), len(TARGET_METRICS)), np.nan)
     for row, (mask, case) in enumerate(zip(masks, cases, strict=True)):
@@ -164,7 +164,7 @@ def _leave_one_out(by_patient: Mapping[str, Sequence[Target]]) -> dict[str, Shap
     }
 
 
-def _present(case: Target) -> Bool[np.ndarray, "n"]:
+def _present(case: Target) -> Bool[np.ndarray, " n"]:
     """The true tag of every slice."""
     return np.asarray(slices_of(case.like.with_array(case.reference)).array.any(axis=(1, 2)))
 

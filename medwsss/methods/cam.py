@@ -22,7 +22,7 @@ class CamBaseline(Method):
         super().__init__()
         self.config = config
         self.encoder = encoder
-        self.classifier = Classifier(encoder.dim, num_foreground)
+        self.classifier = Classifier(encoder.dim, num_foreground, pooled_fraction=config.cam.pooled_fraction)
 
     def training_step(self, batch: Batch, *, step: int, generator: torch.Generator) -> LossTerms:
         """The classification loss (UniA, Eq. 1)."""

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -73,6 +74,17 @@ class Method(nn.Module, ABC):
     def head_parameters(self) -> Iterator[nn.Parameter]:
         """Everything but the encoder: these learn faster."""
         return (parameter for name, parameter in self.named_parameters() if not name.startswith("encoder."))
+
+
+@contextmanager
+def evaluating(method: Method) -> Iterator[None]:
+    """Looks at images without learning from them: no dropout, and batch statistics stay as they are."""
+    training = method.training
+    method.eval()
+    try:
+        yield
+    finally:
+        method.train(training)
 
 
 def upsampled(maps: Float[Tensor, "b c h w"], like: Float[Tensor, "b d hl wl"]) -> Float[Tensor, "b c hl wl"]:

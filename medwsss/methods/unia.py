@@ -18,7 +18,16 @@ from medwsss.losses.dense_energy import dense_energy_loss
 from medwsss.losses.distribution import distribution_loss, gaussian_regulariser
 from medwsss.losses.segmentation import balanced_cross_entropy
 from medwsss.losses.token_contrast import token_contrast_loss
-from medwsss.methods.method import Explanation, LossTerms, Method, Prediction, entropy, gated_probs, upsampled
+from medwsss.methods.method import (
+    Explanation,
+    LossTerms,
+    Method,
+    Prediction,
+    entropy,
+    evaluating,
+    gated_probs,
+    upsampled,
+)
 from medwsss.models.decoder import LargeFov
 from medwsss.models.encoder import Encoder, Features
 from medwsss.models.heads import Classifier
@@ -55,8 +64,9 @@ class UniA(Method):
         self.schedule = config.schedule.resolved(iterations)
         self.encoder = encoder
         self.uncertainty = UncertaintyNetwork(encoder.dim, config.uncertainty) if config.uncertainty.enabled else None
-        self.classifier = Classifier(encoder.dim, num_foreground)
-        self.auxiliary_classifier = Classifier(encoder.dim, num_foreground)
+        pooled = config.cam.pooled_fraction
+        self.classifier = Classifier(encoder.dim, num_foreground, pooled_fraction=pooled)
+        self.auxiliary_classifier = Classifier(encoder.dim, num_foreground, pooled_fraction=pooled)
         self.decoder = LargeFov(
             encoder.dim, num_foreground + 1, channels=config.decoder.channels, dilation=config.decoder.dilation
         )
@@ -64,33 +74,31 @@ class UniA(Method):
     def training_step(self, batch: Batch, *, step: int, generator: torch.Generator) -> LossTerms:
         """All terms of Eq. 17 that have started at this step."""
         inferred, attention = self._infer_with_attention(batch.images)
-        affinity = symmetric_affinity(attention, rounds=self.config.affinity.sinkhorn_rounds)
-        seeds = self.seeds(batch)
         values = {
             "classification": multi_label_loss(self.classifier(inferred.final), batch.image_labels),
             "auxiliary": multi_label_loss(self.auxiliary_classifier(inferred.features.auxiliary), batch.image_labels),
         }
-        if self.config.distribution.enabled and inferred.gaussian is not None:
+        started = self._started(step)
+        if started:
+            seeds = self.seeds(batch)
+        if "distribution" in started and inferred.gaussian is not None:
             values["distribution"] = self._distribution(inferred.gaussian, self._source(seeds, step), generator)
-        if self._started("token_contrast", step):
-            labels = self.colour_labels(batch, seeds.auxiliary)
-            values["token_contrast"] = token_contrast_loss(
-                inferred.features.tokens, at_tokens(labels, inferred.features.tokens)
-            )
-        with_affinity = self.config.contrastive_affinity.enabled and self._started("affinity", step)
-        with_segmentation = self._started("segmentation", step)
-        if with_affinity or with_segmentation:
+        if "token_contrast" in started:
+            values["token_contrast"] = self._token_contrast(batch, inferred, seeds)
+        if started & {"affinity", "segmentation"}:
+            affinity = symmetric_affinity(attention, rounds=self.config.affinity.sinkhorn_rounds)
             labels = self.pseudo_labels(batch, self._source(seeds, step), affinity.detach())
-        if with_affinity:
+        if "affinity" in started:
             values["affinity"] = self._contrastive_affinity(affinity, at_tokens(labels, inferred.final))
-        if with_segmentation:
+        if "segmentation" in started:
             values |= self._segmentation(batch, inferred, labels)
         return LossTerms(values, {name: self._weights[name] for name in values})
 
     @torch.no_grad()
     def seeds(self, batch: Batch) -> Seeds:
         """Multi-scale CAMs of both classifiers (Eq. 2), absent classes zeroed."""
-        final, auxiliary = multi_scale_cams(self._score_maps, batch.images, scales=self.config.cam.scales)
+        with evaluating(self):
+            final, auxiliary = multi_scale_cams(self._score_maps, batch.images, scales=self.config.cam.scales)
         return Seeds(keep_tagged(final, batch.image_labels), keep_tagged(auxiliary, batch.image_labels))
 
     @torch.no_grad()
@@ -173,7 +181,7 @@ class UniA(Method):
 
     def _source(self, seeds: Seeds, step: int) -> Float[Tensor, "b cls h w"]:
         """The auxiliary CAM labels pixels first, because Z_f starts nearly constant over space ("aux2final")."""
-        return seeds.final if self._reached(self.schedule.auxiliary_cam_until, step) else seeds.auxiliary
+        return seeds.final if reached(self.schedule.auxiliary_cam_until, step) else seeds.auxiliary
 
     def _threshold(self, batch: Batch, cams: Float[Tensor, "b cls h w"]) -> Int[Tensor, "b h w"]:
         high, low = self.config.cam.high, self.config.cam.low
@@ -191,6 +199,10 @@ class UniA(Method):
             return distribution_loss(mean, torch.zeros_like(std), certain, samples=1, generator=generator)
         fit = distribution_loss(mean, std, certain, samples=config.samples, generator=generator)
         return fit + config.regulariser_weight * gaussian_regulariser(mean, std)
+
+    def _token_contrast(self, batch: Batch, inferred: Inferred, seeds: Seeds) -> Float[Tensor, ""]:
+        tokens = inferred.features.tokens
+        return token_contrast_loss(tokens, at_tokens(self.colour_labels(batch, seeds.auxiliary), tokens))
 
     def _contrastive_affinity(
         self, affinity: Float[Tensor, "b n n"], labels: Int[Tensor, "b h w"]
@@ -241,12 +253,20 @@ class UniA(Method):
             "energy": config.energy.weight,
         }
 
-    def _started(self, part: str, step: int) -> bool:
-        return self._reached(getattr(self.schedule, f"{part}_from"), step)
+    def _started(self, step: int) -> set[str]:
+        """The parts of the loss beyond classification that are switched on and have begun."""
+        begins = {
+            "distribution": (self.config.distribution.enabled, self.schedule.distribution_from),
+            "token_contrast": (self.config.token_contrast_weight > 0, self.schedule.token_contrast_from),
+            "affinity": (self.config.contrastive_affinity.enabled, self.schedule.affinity_from),
+            "segmentation": (True, self.schedule.segmentation_from),
+        }
+        return {name for name, (enabled, begin) in begins.items() if enabled and reached(begin, step)}
 
-    @staticmethod
-    def _reached(iteration: int | None, step: int) -> bool:
-        return iteration is None or step >= iteration
+
+def reached(iteration: int | None, step: int) -> bool:
+    """Whether a part of the schedule has begun; without an iteration it always has."""
+    return iteration is None or step >= iteration
 
 
 def at_tokens(labels: Int[Tensor, "b h w"], tokens: Float[Tensor, "b dim ht wt"]) -> Int[Tensor, "b ht wt"]:

@@ -16,21 +16,21 @@ class ClassScores:
     With T and P the pixels of a class in reference and prediction, and U = TP + FP + FN their union.
     """
 
-    iou: Float64[Tensor, "k"]
+    iou: Float64[Tensor, " k"]
     """TP / U."""
-    dice: Float64[Tensor, "k"]
+    dice: Float64[Tensor, " k"]
     """2 TP / (T + P)."""
-    precision: Float64[Tensor, "k"]
+    precision: Float64[Tensor, " k"]
     """TP / P; NaN for a class that is never predicted."""
-    recall: Float64[Tensor, "k"]
+    recall: Float64[Tensor, " k"]
     """TP / T; NaN for a class that does not occur in the reference."""
-    confusion_ratio: Float64[Tensor, "k"]
+    confusion_ratio: Float64[Tensor, " k"]
     """FP / TP; infinite where only FP occurs, NaN where neither does. Tied to Dice: at most 2 / Dice - 2."""
-    false_positive_rate: Float64[Tensor, "k"]
+    false_positive_rate: Float64[Tensor, " k"]
     """FP / U (USAGE, Eq. 4: T + FP = U); with the next one and IoU it sums to 1."""
-    false_negative_rate: Float64[Tensor, "k"]
+    false_negative_rate: Float64[Tensor, " k"]
     """FN / U (USAGE, Eq. 4: P + FN = U)."""
-    reference_count: Int64[Tensor, "k"]
+    reference_count: Int64[Tensor, " k"]
     """T."""
 
     @property

@@ -40,7 +40,7 @@ def contour_counts(
     return torch.stack([column.sum(dim=0) for column in columns], dim=1)
 
 
-def contour_f(counts: Int64[Tensor, "k 4"]) -> Float64[Tensor, "k"]:
+def contour_f(counts: Int64[Tensor, "k 4"]) -> Float64[Tensor, " k"]:
     """Boundary F-score per class in [0, 1]: harmonic mean of matched shares, from counts summed over images.
 
     0 where only one of the maps has the class or no pixel matches; NaN where neither has a boundary.

@@ -25,7 +25,7 @@ class Interval:
 
 
 def bootstrap_interval(
-    values: Float[np.ndarray, "n"],
+    values: Float[np.ndarray, " n"],
     patients: Sequence[str],
     *,
     generator: np.random.Generator,
@@ -60,8 +60,8 @@ def bootstrap_interval(
 
 
 def _per_patient(
-    values: Float[np.ndarray, "n"], patients: Sequence[str], finite: Bool[np.ndarray, "n"]
-) -> tuple[Float[np.ndarray, "p"], Float[np.ndarray, "p"]]:
+    values: Float[np.ndarray, " n"], patients: Sequence[str], finite: Bool[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
     """Sum and number of finite values of each patient who has any."""
     names, owner = np.unique(np.asarray(patients, dtype=str)[finite], return_inverse=True)
     sums = np.bincount(owner, weights=values[finite], minlength=len(names))

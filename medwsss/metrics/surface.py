@@ -52,5 +52,5 @@ def _surface(mask: Bool[np.ndarray, "*grid"]) -> Bool[np.ndarray, "*grid"]:
 
 def _distances_mm(
     start: Bool[np.ndarray, "*grid"], target: Bool[np.ndarray, "*grid"], spacing_mm: Sequence[float]
-) -> Float[np.ndarray, "n"]:
+) -> Float[np.ndarray, " n"]:
     return np.asarray(ndimage.distance_transform_edt(~target, sampling=tuple(spacing_mm))[start])

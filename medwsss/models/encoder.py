@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from safetensors import SafetensorError
-from timm.layers import GroupNorm1, HybridEmbed
+from timm.layers import HybridEmbed
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from timm.models.vision_transformer_hybrid import ConvStem
 from torch import Tensor, nn
@@ -226,7 +226,7 @@ def _convolutional_stem(config: EncoderConfig) -> dict[str, Any]:
     halvings = int(math.log2(patch))
     channels = [int(dim) // 2 ** (halvings - 1 - level) for level in range(halvings) for _ in range(2)]
     backbone = ConvStem(
-        3, 2 * halvings, tuple(channels), stride=(2, 1) * halvings, norm_layer=GroupNorm1, act_layer=nn.GELU
+        3, 2 * halvings, tuple(channels), stride=(2, 1) * halvings, norm_layer=nn.BatchNorm2d, act_layer=nn.GELU
     )
     return {"patch_size": 1, "embed_layer": partial(HybridEmbed, backbone=backbone, proj=False)}
 

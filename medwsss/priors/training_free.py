@@ -112,7 +112,7 @@ def shape_mask(prior: ShapePrior, like: Volume, *, fraction: float = 0.5) -> Mas
     return _on_grid(np.broadcast_to(shape, stack.array.shape), like)
 
 
-def gated(mask: Mask3D, present: Bool[np.ndarray, "n"], like: Volume) -> Mask3D:
+def gated(mask: Mask3D, present: Bool[np.ndarray, " n"], like: Volume) -> Mask3D:
     """The mask without the slices whose tag is absent; ``present`` follows the slice order of ``slices_of``.
 
     Raises:
@@ -133,7 +133,7 @@ TRAINING_FREE: Mapping[str, Callable[[Volume, Volume], Mask3D]] = {
 because it needs masks of other patients."""
 
 
-def _from_centre_mm(stack: SliceStack) -> tuple[Float[np.ndarray, "h"], Float[np.ndarray, "w"]]:
+def _from_centre_mm(stack: SliceStack) -> tuple[Float[np.ndarray, " h"], Float[np.ndarray, " w"]]:
     height, width = stack.array.shape[1:]
     rows_mm = (np.arange(height) - (height - 1) / 2.0) * stack.spacing_mm[0]
     return rows_mm, (np.arange(width) - (width - 1) / 2.0) * stack.spacing_mm[1]

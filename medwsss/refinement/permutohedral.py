@@ -87,7 +87,7 @@ def _barycentric(residual: Float[Tensor, "n d1"], rank: Int[Tensor, "n d1"]) -> 
     return torch.cat([first, ascending.diff(dim=1)], dim=1)
 
 
-def _codes(keys: Int[Tensor, "n d1 d1"]) -> tuple[Int[Tensor, "n d1"], Int[Tensor, "d"]]:
+def _codes(keys: Int[Tensor, "n d1 d1"]) -> tuple[Int[Tensor, "n d1"], Int[Tensor, " d"]]:
     """One integer a vertex, linear in its coordinates, and the stride of each coordinate but the redundant last."""
     axes = keys.shape[2]
     free = keys[..., :-1]
@@ -102,7 +102,7 @@ def _codes(keys: Int[Tensor, "n d1 d1"]) -> tuple[Int[Tensor, "n d1"], Int[Tenso
     return ((free - low) * stride).sum(dim=-1), stride
 
 
-def _neighbours(codes: Int[Tensor, "v"], strides: Int[Tensor, "d"], axes: int) -> Int[Tensor, "d1 2 v"]:
+def _neighbours(codes: Int[Tensor, " v"], strides: Int[Tensor, " d"], axes: int) -> Int[Tensor, "d1 2 v"]:
     """For each axis j the vertices one step back and forth: coordinate j by ±d, all others by ∓1."""
     total = int(strides.sum())
     offsets = [axes * stride - total for stride in [*strides.tolist(), 0]]

@@ -175,7 +175,7 @@ def _neighbour_std(images: Float[Tensor, "b c h w"], dilations: Sequence[int]) -
     return squares.sub_(residual.square_().div_(count)).clamp_(min=0).div_(count - 1).sqrt_()
 
 
-def _position_weights(dilations: Sequence[int]) -> Float[Tensor, "n"]:
+def _position_weights(dilations: Sequence[int]) -> Float[Tensor, " n"]:
     """Softmax over neighbours of −(d / (std d + 1e-8) / 0.3)², d the Euclidean distance."""
     steps = torch.tensor([dilation * (dy * dy + dx * dx) ** 0.5 for dilation in dilations for dy, dx in _DIRECTIONS])
     return (steps / (steps.std() + 1e-8) / KERNEL_WIDTH).square().neg().softmax(dim=0)

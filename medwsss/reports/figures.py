@@ -199,7 +199,7 @@ def _field(slices: Sequence[OverlaySlice]) -> tuple[slice, slice]:
     return rows, columns
 
 
-def _span(present: Bool[np.ndarray, "n"]) -> tuple[int, int]:
+def _span(present: Bool[np.ndarray, " n"]) -> tuple[int, int]:
     places = np.flatnonzero(present)
     return (int(places[0]), int(places[-1])) if len(places) else (0, len(present) - 1)
 
