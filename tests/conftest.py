@@ -13,6 +13,7 @@ matplotlib.use("Agg")
 os.environ.setdefault("TQDM_DISABLE", "1")
 _shape_checks = install_import_hook("medwsss", "beartype.beartype")
 
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is written to the user's cache folder; tests of one process share one."""

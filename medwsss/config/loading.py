@@ -21,7 +21,7 @@ def load_config(layers: Sequence[Mapping[str, Any]]) -> RunConfig:
     Raises:
         ConfigError: an unknown key (with the nearest known one) or a value out of range.
     """
-    merged: Tree = {}
+    merged: Tree = {"method": {"name": RunConfig().method.name}}
     for layer in layers:
         merged = _merged(merged, layer)
     try:
@@ -103,7 +103,7 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
 
 def _other_method(key: str, below: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
     """Settings of one method mean nothing to another, so naming another one starts afresh."""
-    return key == "method" and "name" in value and value["name"] != below.get("name", "unia")
+    return key == "method" and "name" in value and value["name"] != below["name"]
 
 
 def _explained(problem: Mapping[str, Any]) -> str:

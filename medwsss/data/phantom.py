@@ -16,6 +16,9 @@ from medwsss.errors import OutputError
 from medwsss.volumes.io import save_volume
 from medwsss.volumes.volume import Volume
 
+PHANTOM_VERSION = 1
+"""Raise it when equal arguments no longer give equal images, so that an older copy is not taken for this one."""
+
 
 @dataclass(frozen=True)
 class CineTiming:

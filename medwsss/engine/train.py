@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -32,6 +32,7 @@ class StepRecord:
     seconds_left: float
 
 
+@runtime_checkable
 class Observer(Protocol):
     """What a front end may do while training runs; the loop itself prints and draws nothing."""
 

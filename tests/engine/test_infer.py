@@ -85,6 +85,8 @@ def test_every_real_method_segments_a_volume_of_odd_size() -> None:
     method = build_method(tiny_run_config(), LabelSet("two", ("a", "b"))).eval()
     rng = np.random.default_rng(0)
     native = Volume(rng.random((33, 29, 2)).astype(np.float32), (1.4, 1.4, 9.0), np.diag([1.4, 1.4, 9.0, 1.0]))
-    result = segment_volume(method, native, grid=GridConfig(), inference=InferenceConfig(scales=(1.0, 0.75)), device=CPU)
+    result = segment_volume(
+        method, native, grid=GridConfig(), inference=InferenceConfig(scales=(1.0, 0.75)), device=CPU
+    )
     assert result.labels.array.shape == (33, 29, 2)
     np.testing.assert_allclose(result.probs.array.sum(axis=-1), 1.0, atol=1e-5)

@@ -25,5 +25,7 @@ def test_no_two_draws_share_an_augmentation_seed() -> None:
 
 def test_streams_are_apart_and_reproducible() -> None:
     assert derived_seed(1, "a", 2) == derived_seed(1, "a", 2)
-    assert len({derived_seed(1, "a", 2), derived_seed(1, "a", 3), derived_seed(1, "b", 2), derived_seed(2, "a", 2)}) == 4
+    assert (
+        len({derived_seed(1, "a", 2), derived_seed(1, "a", 3), derived_seed(1, "b", 2), derived_seed(2, "a", 2)}) == 4
+    )
     assert torch.equal(torch.rand(3, generator=derived_generator(1)), torch.rand(3, generator=derived_generator(1)))

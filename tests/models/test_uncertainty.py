@@ -12,9 +12,10 @@ def test_prototypes_are_window_maxima_and_border_windows_are_smaller() -> None:
 
 
 def test_uncertainty_is_the_deviation_scaled_to_0_and_1_per_image() -> None:
-    std = torch.tensor([1.0, 2.0, 3.0, 5.0]).reshape(1, 1, 2, 2).repeat(2, 1, 1, 1) * torch.tensor([1.0, 10.0])[
-        :, None, None, None
-    ]
+    std = (
+        torch.tensor([1.0, 2.0, 3.0, 5.0]).reshape(1, 1, 2, 2).repeat(2, 1, 1, 1)
+        * torch.tensor([1.0, 10.0])[:, None, None, None]
+    )
     expected = torch.tensor([0.0, 0.25, 0.5, 1.0]).reshape(1, 1, 2, 2).repeat(2, 1, 1, 1)
     torch.testing.assert_close(Gaussian(torch.zeros_like(std), std).uncertainty, expected)
 

@@ -1,0 +1,115 @@
+from pathlib import Path
+
+import pytest
+
+from medwsss.config.loading import load_config, override_layer, preset_path, read_layer, to_yaml
+from medwsss.config.schema import RunConfig, UniAConfig
+from medwsss.errors import ConfigError
+
+SHIPPED = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*/*.yaml"))
+
+
+def test_later_layers_win_key_by_key() -> None:
+    config = load_config([{"training": {"iterations": 7, "seed": 3}}, {"training": {"iterations": 9}}])
+    assert (config.training.iterations, config.training.seed) == (9, 3)
+
+
+def test_overrides_reach_any_depth_and_are_read_as_yaml() -> None:
+    layer = override_layer(["method.uncertainty.enabled=false", "method.cam.scales=[1, 0.5]", "data.root=null"])
+    config = load_config([layer])
+    assert isinstance(config.method, UniAConfig)
+    assert config.method.uncertainty.enabled is False
+    assert config.method.cam.scales == (1.0, 0.5)
+    assert config.data.root is None
+
+
+@pytest.mark.parametrize("assignment", ["nonsense", "=1", "a..b=1", "a=[1"])
+def test_a_malformed_override_is_refused(assignment: str) -> None:
+    with pytest.raises(ConfigError):
+        override_layer([assignment])
+
+
+@pytest.mark.parametrize(
+    ("assignment", "nearest"),
+    [
+        ("training.iteratons=3", "iterations"),
+        ("method.uncertanty.enabled=false", "uncertainty"),
+        ("dta.root=x", "data"),
+        ("method.affinity_los.weight=1", None),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(assignment: str, nearest: str | None) -> None:
+    with pytest.raises(ConfigError, match="unknown setting") as caught:
+        load_config([override_layer([assignment])])
+    if nearest:
+        assert f"did you mean '{nearest}'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "training.iterations=0",
+        "training.iterations=many",
+        "method.cam.low=0.9",
+        "data.grid.spacing_mm=-1",
+        "data.task=kidney",
+        "method.name=nonsense",
+        "data.split.held_out_fraction=1.0",
+        "method.uncertainty={channel_attention: false, spatial_attention: false}",
+    ],
+)
+def test_a_value_out_of_range_is_refused_in_one_line_that_names_the_key(assignment: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config([override_layer([assignment])])
+    assert "\n" not in str(caught.value)
+    assert assignment.split("=")[0].split(".")[0] in str(caught.value)
+
+
+def test_naming_another_method_drops_the_settings_of_the_first() -> None:
+    config = load_config([{"method": {"name": "unia", "complementing": False}}, {"method": {"name": "cam"}}])
+    assert config.method.name == "cam"
+
+
+def test_the_written_configuration_reads_back_as_itself(tmp_path: Path) -> None:
+    config = load_config([override_layer(["method.affinity.power=3", "data.grid.percentiles=[2, 98]"])])
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    assert load_config([read_layer(tmp_path / "config.yaml")]) == config
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_shipped_configuration_is_valid_and_is_found_by_name(path: Path) -> None:
+    load_config([read_layer(path)])
+    assert preset_path(path.parent.name, path.stem).samefile(path)
+
+
+def test_a_missing_preset_names_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="unia-cpu"):
+        preset_path("acdc", "nonsense")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("a: [", "not valid YAML"), ("- 1", "mapping"), (None, "cannot read")]
+)
+def test_a_broken_file_is_refused_by_name(tmp_path: Path, content: str | None, message: str) -> None:
+    path = tmp_path / "broken.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_layer(path)
+    assert "broken.yaml" in str(caught.value)
+
+
+def test_the_configuration_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        RunConfig().training.iterations = 3  # type: ignore[misc]
+
+
+def test_every_setting_of_the_schedule_scales_with_the_run() -> None:
+    schedule = UniAConfig().schedule.resolved(20000)
+    assert schedule.model_dump() == {
+        "distribution_from": 0,
+        "token_contrast_from": 0,
+        "affinity_from": 0,
+        "segmentation_from": 2000,
+        "auxiliary_cam_until": 8000,
+    }
