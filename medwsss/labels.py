@@ -1,5 +1,6 @@
 """What the numbers in a label map mean: class names, background 0, ignore 255, and the tasks ACDC offers."""
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -42,7 +43,7 @@ class Task:
         """
         unknown = sorted(set(np.unique(mask).tolist()) - set(self.codes))
         if unknown:
-            raise ValueError(f"codes {unknown} are not among {sorted(self.codes)}")
+            raise ValueError(f"codes {reprlib.repr(unknown)} are not among {sorted(self.codes)}")
         table = np.zeros(max(self.codes) + 1, dtype=np.uint8)
         for code, label in self.codes.items():
             table[code] = label

@@ -11,7 +11,8 @@ from jaxtyping import install_import_hook
 
 matplotlib.use("Agg")
 os.environ.setdefault("TQDM_DISABLE", "1")
-_shape_checks = install_import_hook("medwsss", "beartype.beartype")
+# The numeric tower lets an int stand where a float is expected, as type checkers do.
+_shape_checks = install_import_hook("medwsss", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 
 @pytest.fixture(autouse=True)

@@ -49,7 +49,7 @@ def keep_tagged(cams: Float[Tensor, "b cls h w"], image_labels: Shaped[Tensor, "
     return torch.where(tagged, cams, 0.0)
 
 
-def reweighted_cams(cams: Float[Tensor, "b cls h w"], threshold: float | int) -> Float[Tensor, "b cls h w"]:
+def reweighted_cams(cams: Float[Tensor, "b cls h w"], threshold: float) -> Float[Tensor, "b cls h w"]:
     """M_re: the scores above ``threshold``, 0 elsewhere (UniA, Eq. 8).
 
     Raises:

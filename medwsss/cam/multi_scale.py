@@ -14,7 +14,7 @@ ScoreMaps = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 def multi_scale_cams(
-    score_maps: ScoreMaps, images: Float[Tensor, "b c h w"], *, scales: Sequence[float | int]
+    score_maps: ScoreMaps, images: Float[Tensor, "b c h w"], *, scales: Sequence[float]
 ) -> tuple[Float[Tensor, "b _ h w"], ...]:
     """Normalised CAMs in [0, 1) at image size, one tensor a head (UniA, Sec. III-B). No gradient is kept.
 
@@ -37,7 +37,7 @@ def multi_scale_cams(
     with torch.no_grad():
         totals = _both_flips(score_maps, images, size=images.shape[2:])
         for scale in (scale for scale in scales if scale != 1):
-            resized = F.interpolate(images, scale_factor=scale, mode="bilinear", align_corners=False)
+            resized = F.interpolate(images, scale_factor=float(scale), mode="bilinear", align_corners=False)
             maps = _both_flips(score_maps, resized, size=images.shape[2:])
             totals = tuple(total + scaled for total, scaled in zip(totals, maps, strict=True))
         return tuple(min_max_normalised(total) for total in totals)

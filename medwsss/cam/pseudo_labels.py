@@ -1,9 +1,10 @@
 """From class activation maps to label maps: 0 background, 1..M classes, 255 ignore."""
 
 import torch
-from jaxtyping import Bool, Float, Int, Integer, Shaped
+from jaxtyping import Float, Int, Integer, Shaped
 from torch import Tensor
 
+from medwsss.boxes import inside_boxes
 from medwsss.cam.maps import keep_tagged
 from medwsss.labels import BACKGROUND, IGNORE
 
@@ -12,8 +13,8 @@ def threshold_cams(
     cams: Float[Tensor, "b cls h w"],
     image_labels: Shaped[Tensor, "b cls"],
     *,
-    low: float | int,
-    high: float | int,
+    low: float,
+    high: float,
     boxes: Integer[Tensor, "b 4"] | None = None,
     ignore_index: int = IGNORE,
 ) -> Int[Tensor, "b h w"]:
@@ -35,13 +36,11 @@ def threshold_cams(
     score, strongest = keep_tagged(cams, image_labels).max(dim=1)
     labels = torch.where(score > high, strongest + 1, ignore_index)
     labels = labels.masked_fill(score <= low, BACKGROUND)
-    if boxes is None:
-        return labels
-    return labels.masked_fill(~_inside(boxes, labels), ignore_index)
+    return labels.masked_fill(~inside_boxes(boxes, labels), ignore_index)
 
 
 def argmax_cams(
-    cams: Float[Tensor, "b cls h w"], image_labels: Shaped[Tensor, "b cls"], *, background: float | int
+    cams: Float[Tensor, "b cls h w"], image_labels: Shaped[Tensor, "b cls"], *, background: float
 ) -> Int[Tensor, "b h w"]:
     """Labels for validation: the strongest tagged class above ``background``, else 0; nothing is ignored.
 
@@ -52,16 +51,3 @@ def argmax_cams(
         raise ValueError(f"background must lie in [0, 1], not {background}")
     score, strongest = keep_tagged(cams, image_labels).max(dim=1)
     return torch.where(score > background, strongest + 1, BACKGROUND)
-
-
-def _inside(boxes: Tensor, labels: Int[Tensor, "b h w"]) -> Bool[Tensor, "b h w"]:
-    """True inside each image's box, as (B, h, w)."""
-    batch, height, width = labels.shape
-    if boxes.shape != (batch, 4) or boxes.is_floating_point():
-        raise ValueError(f"boxes must be integers of shape ({batch}, 4), not {boxes.dtype} of {tuple(boxes.shape)}")
-    top, bottom, left, right = boxes.to(labels.device, torch.int64)[:, :, None, None].unbind(dim=1)
-    if not ((top >= 0) & (top <= bottom) & (bottom <= height) & (left >= 0) & (left <= right) & (right <= width)).all():
-        raise ValueError(f"boxes must be [top, bottom, left, right) within {height}×{width}, not {boxes.tolist()}")
-    rows = torch.arange(height, device=labels.device)[:, None]
-    columns = torch.arange(width, device=labels.device)
-    return (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)

@@ -36,12 +36,16 @@ def evaluate(
     title: Annotated[str, typer.Option(help="Title of the report.")] = "Segmentation report",
 ) -> None:
     """Compare predictions with references: Dice, confusion ratio, surfaces, volumes, beside masks without training."""
+    from medwsss.cli.options import check_folder, chosen_task
     from medwsss.engine.cases import pair_cases
     from medwsss.engine.device import resolve_device
     from medwsss.engine.evaluate import evaluate_cases
     from medwsss.reports.html import write_report
 
     found = resolve_device(device)
+    if task is not None:
+        chosen_task(task)
+    check_folder(out)
     pairing = pair_cases(
         predictions, truth, task=task, images=images, prediction_codes=prediction_codes, truth_codes=truth_codes
     )

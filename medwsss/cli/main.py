@@ -1,7 +1,9 @@
 """The command line. Commands import torch only when they run, so that ``--help`` is instant."""
 
+import os
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -38,18 +40,42 @@ def version(show: bool = typer.Option(False, "--version", help="Print the versio
 
 def run() -> None:
     """Run the command line: bad input is one line on standard error and exit code 2, an interruption 130."""
-    warnings.showwarning = _one_line
-    try:
-        app()
-    except MedwsssError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(130)
+    # Set before torch loads: threads that spin while they wait cost several times the work on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", MedwsssWarning)
+        warnings.showwarning = _shown_once()
+        try:
+            app()
+        except MedwsssError as error:
+            _fail(str(error))
+        except OSError as error:  # what no part foresaw, such as a disk that fills up or a folder without permission
+            _fail(
+                f"{error.filename or 'input or output'}: {error.strerror or error}; check path, permissions and space"
+            )
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            sys.exit(130)
 
 
-def _one_line(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    """Warnings meant for the user as one line; those of libraries stay out of the way."""
-    if issubclass(category, MedwsssWarning):
-        typer.echo(f"warning: {message}", err=True)
+def _fail(message: str) -> None:
+    typer.echo(f"error: {_one_line(message)}", err=True)
+    sys.exit(2)
+
+
+def _shown_once() -> Callable[..., None]:
+    """Shows each warning meant for the user once, as one line; those of libraries stay out of the way."""
+    shown: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        line = _one_line(str(message))
+        if issubclass(category, MedwsssWarning) and line not in shown:
+            shown.add(line)
+            typer.echo(f"warning: {line}", err=True)
+
+    return show
+
+
+def _one_line(text: str) -> str:
+    """File names may hold line breaks."""
+    return " ".join(text.splitlines())

@@ -1,9 +1,11 @@
 """Choices by name that several commands share."""
 
 import difflib
+import os
 from collections.abc import Collection
+from pathlib import Path
 
-from medwsss.errors import ConfigError
+from medwsss.errors import ConfigError, OutputError
 from medwsss.labels import ACDC_TASKS, Task
 
 
@@ -27,3 +29,16 @@ def chosen(what: str, name: str, known: Collection[str]) -> str:
     nearest = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
     raise ConfigError(f"unknown {what} '{name}'{hint} (there are {', '.join(known)})")
+
+
+def check_folder(path: Path) -> None:
+    """Refuse an output folder that cannot be made or written, before anything is computed for it.
+
+    Raises:
+        OutputError: the path or a part of it is a file, or may not be written.
+    """
+    nearest = next(place for place in (path.absolute(), *path.absolute().parents) if os.path.lexists(place))
+    if not nearest.is_dir():
+        raise OutputError(f"cannot use {path} as a folder: {nearest} is a file; choose another --out")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write to {path}: {nearest} is read-only; choose another --out")

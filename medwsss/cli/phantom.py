@@ -15,7 +15,10 @@ def phantom(
     ] = 0,
 ) -> None:
     """Write a generated data set in ACDC's layout: beating hearts, with masks, free to share."""
-    from medwsss.data.phantom import write_phantom
+    from medwsss.data.phantom import SHORTEST_CINE, write_phantom
+    from medwsss.errors import ConfigError
 
+    if 0 < cine_frames < SHORTEST_CINE:
+        raise ConfigError(f"--cine-frames is {cine_frames}: a cycle needs at least {SHORTEST_CINE}; 0 writes none")
     write_phantom(out, patients=patients, seed=seed, cine_frames=cine_frames)
     typer.echo(f"{patients} generated patients are in {out}")

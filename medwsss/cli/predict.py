@@ -1,5 +1,6 @@
 """``medwsss predict``: segment volumes with a trained run."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,7 +29,7 @@ def predict(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results of these inputs.")] = False,
 ) -> None:
     """Segment volumes: label files with the shape, affine and units of the inputs, one per input."""
-    from medwsss.cli.options import chosen
+    from medwsss.cli.options import check_folder, chosen
     from medwsss.cli.progress import progress
     from medwsss.engine.device import resolve_device
     from medwsss.engine.predict import MAPS, claim_outputs, predict_item, write_record
@@ -41,6 +42,7 @@ def predict(
     maps = [chosen("map", name, MAPS) for name in save or []]
     folder, config = open_run(run)
     found = resolve_device(device)
+    check_folder(out)
     labels = ACDC_TASKS[config.data.task].labels
     items = [item for path in inputs for item in find_items(path, frames)]
     image_labels = read_tags(tags, items, labels) if tags else None
@@ -99,14 +101,17 @@ def find_items(path: Path, frames: str) -> "list[Item]":
 
 
 def read_tags(path: Path, items: "list[Item]", labels: "LabelSet") -> "ImageLabels":
-    """Image-level labels for the slices of these items; plain files are looked up by name, with an empty phase."""
-    from medwsss.data.image_labels import read_image_labels
-    from medwsss.data.sample import SliceKey
-    from medwsss.volumes.slicing import slices_of
+    """Image-level labels of slices; plain files are looked up by name, with an empty phase.
 
-    keys = [
-        SliceKey(item.patient, item.phase, index)
-        for item in items
-        for index in range(len(slices_of(item.load().frame(0))))
-    ]
-    return read_image_labels(path, labels, known_keys=keys)
+    The table may name more patients than are predicted; a ``MedwsssWarning`` counts them. Slices that it lacks are an
+    error of the item they belong to.
+    """
+    from medwsss.data.image_labels import read_tag_table
+    from medwsss.errors import MedwsssWarning
+
+    table = read_tag_table(path, labels)
+    others = sorted({key.patient for key in table.tags} - {item.patient for item in items})
+    if others:
+        message = f"{path} names {len(others)} patients that are not among the inputs, first {others[0]}: not used"
+        warnings.warn(message, MedwsssWarning, stacklevel=2)
+    return table

@@ -1,6 +1,8 @@
 """``medwsss train``: from image-level labels to a trained run, its predictions on held-out patients and a report."""
 
+import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from medwsss.config.schema import RunConfig
+    from medwsss.data.loading import AcdcData
     from medwsss.engine.run_folder import RunFolder
 
 
@@ -18,7 +21,7 @@ def train(
         Path | None, typer.Option(help="Folder of the data set; a phantom is generated without it.")
     ] = None,
     task: Annotated[str | None, typer.Option(help="heart, lv or multi (RV, MYO, LV); heart by default.")] = None,
-    method: Annotated[str, typer.Option(help="unia, or cam, the plain baseline.")] = "unia",
+    method: Annotated[str | None, typer.Option(help="unia, or cam, the plain baseline; unia by default.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML of settings instead of the shipped one.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")
@@ -32,29 +35,35 @@ def train(
     resume: Annotated[Path | None, typer.Option(help="Continue this run; all settings come from it.")] = None,
 ) -> None:
     """Train from image-level labels; then segment the held-out patients and write a report."""
-    from medwsss.cli.options import chosen
+    from medwsss.cli.options import check_folder, chosen, chosen_task
     from medwsss.data import DATASETS
     from medwsss.engine.device import resolve_device
-    from medwsss.engine.run_folder import create_run, open_run
+    from medwsss.engine.run_folder import RunFolder, check_unused, open_run
     from medwsss.errors import ConfigError
 
     found = resolve_device(device)
     chosen("data set", dataset, DATASETS)
     if resume is not None:
-        if any((root, task, config, set_, tags, weights, out)):
+        if any((root, task, method, config, set_, tags, weights, out)):
             raise ConfigError("--resume takes all settings from the run: leave the other options out")
         run, settings = open_run(resume)
     else:
+        if task is not None:
+            chosen_task(task)
         flags = {"data": _given(root=root, task=task, tags=tags), "encoder": _given(weights=weights)}
         settings = resolved_config(dataset, method, config, set_ or [], flags, cpu=found.type == "cpu")
-        run = create_run(out or _default_out(settings), settings)
+        run = RunFolder(out or _default_out(settings))
+        check_unused(run.path)
+        check_folder(run.path)
     train_and_report(settings, run, resume=resume is not None, device_name=found.type)
 
 
 def resolved_config(
-    dataset: str, method: str, file: Path | None, assignments: list[str], flags: Mapping[str, Any], *, cpu: bool
+    dataset: str, method: str | None, file: Path | None, assignments: list[str], flags: Mapping[str, Any], *, cpu: bool
 ) -> "RunConfig":
     """Defaults, then the shipped configuration for this machine or ``file``, then options, then ``--set``.
+
+    A ``method`` that is given wins over the one that ``file`` names; settings of another method are left out then.
 
     Raises:
         ConfigError: an unknown method or setting, or a value out of range.
@@ -63,53 +72,72 @@ def resolved_config(
     from medwsss.config.loading import load_config, override_layer, preset_path, read_layer
     from medwsss.config.schema import METHOD_NAMES
 
-    chosen("method", method, METHOD_NAMES)
-    path = file or preset_path(dataset, f"{method}-cpu" if cpu else method)
-    return load_config([read_layer(path), flags, override_layer(assignments)])
+    name = chosen("method", method or METHOD_NAMES[0], METHOD_NAMES)
+    path = file or preset_path(dataset, f"{name}-cpu" if cpu else name)
+    named = {"method": {"name": name}} if method else {}
+    return load_config([read_layer(path), named, flags, override_layer(assignments)])
 
 
 def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, device_name: str) -> None:
-    """Everything after the settings are known."""
+    """Everything after the settings are known; the run folder is touched once data, weights and checkpoint are good."""
     import torch
 
     from medwsss.cli.observer import RunObserver
-    from medwsss.data import DATASETS
     from medwsss.data.acdc import reference_masks
-    from medwsss.data.splits import write_split
-    from medwsss.engine.checkpoint import read_state
+    from medwsss.engine.run_folder import new_run, resumable_state
     from medwsss.engine.seeding import derived_seed
     from medwsss.engine.train import train as run_training
-    from medwsss.engine.validate import validation_scores
+    from medwsss.engine.validate import check_references, validation_scores
     from medwsss.methods import build_method
 
     device = torch.device(device_name)
     root = config.data.root or phantom_root(config)
-    data = DATASETS[config.data.name](config.data, root, run.tags)
-    write_split(data.split, run.split)
+    data = loaded_data(config, root)
     references = reference_masks(root)
+    check_references(data, references)
     typer.echo(f"data: {data.source}; tags {data.tags_source}; split {data.split_source}, hash {data.split.hash}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(config.training.seed, "initialisation"))
         method = build_method(config, data.labels)
     typer.echo(f"{method.encoder.weights_note}; run folder {run.path}; device {device_name}")
-    first_step = read_state(run.checkpoint("last")).step if resume else 0
-    with RunObserver(run, iterations=config.training.iterations, first_step=first_step) as observer:
-        try:
-            run_training(
-                method,
-                data.training_set(),
-                config,
-                run,
-                split_hash=data.split.hash,
-                device=device,
-                observer=observer,
-                validate=lambda current: validation_scores(current, data, references, config, device),
-                resume=resume,
-            )
-        except KeyboardInterrupt:
-            typer.echo(f"stopped, nothing is lost: continue with medwsss train --resume {run.path}", err=True)
-            raise
+    first_step = resumable_state(run, config, data.split.hash).step if resume else 0
+    with nullcontext() if resume else new_run(run.path, config):
+        write_inputs(run, data)
+        with RunObserver(run, iterations=config.training.iterations, first_step=first_step) as observer:
+            try:
+                run_training(
+                    method,
+                    data.training_set(),
+                    config,
+                    run,
+                    split_hash=data.split.hash,
+                    device=device,
+                    observer=observer,
+                    validate=lambda current: validation_scores(current, data, references, config, device),
+                    resume=resume,
+                )
+            except KeyboardInterrupt:
+                typer.echo(f"stopped, nothing is lost: continue with medwsss train --resume {run.path}", err=True)
+                raise
     report_held_out(config, run, method.eval(), data, root, device)
+
+
+def loaded_data(config: "RunConfig", root: Path) -> "AcdcData":
+    """The data set; tags derived from masks go through a table that lasts as long as the reading."""
+    from medwsss.data import DATASETS
+
+    with tempfile.TemporaryDirectory(prefix="medwsss-") as scratch:
+        return DATASETS[config.data.name](config.data, root, Path(scratch) / "tags.csv")
+
+
+def write_inputs(run: "RunFolder", data: "AcdcData") -> None:
+    """What the run learns from: its split and, where they come from masks, its tags."""
+    from medwsss.data.image_labels import write_image_labels
+    from medwsss.data.splits import write_split
+
+    write_split(data.split, run.split)
+    if data.config.tags is None:
+        write_image_labels(data.image_labels, run.tags)
 
 
 def report_held_out(config: "RunConfig", run: "RunFolder", method: Any, data: Any, root: Path, device: Any) -> None:

@@ -1,6 +1,7 @@
 """From YAML files and ``key=value`` overrides to one validated ``RunConfig``, and back to YAML."""
 
 import difflib
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -13,6 +14,10 @@ from medwsss.config.schema import RunConfig
 from medwsss.errors import ConfigError
 
 Tree = dict[str, Any]
+_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
+"""PyYAML refuses impossible dates and numbers with ValueError, and deep nesting with RecursionError."""
+_SHOWN = 80
+"""Characters of a refused value that a message repeats."""
 
 
 def load_config(layers: Sequence[Mapping[str, Any]]) -> RunConfig:
@@ -37,10 +42,14 @@ def read_layer(path: Path) -> Tree:
         ConfigError: the file is missing, is not YAML or is not a mapping.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read configuration {path}: {error}") from None
-    except yaml.YAMLError as error:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"cannot read configuration {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"cannot read configuration {path}: it is not UTF-8 text") from None
+    try:
+        tree = yaml.safe_load(text)
+    except _NOT_YAML as error:
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if tree is None:
         return {}
@@ -63,7 +72,7 @@ def override_layer(assignments: Sequence[str]) -> Tree:
             raise ConfigError(f"'{assignment}' is not of the form key.key=value")
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except _NOT_YAML:
             raise ConfigError(f"the value in '{assignment}' is not valid YAML") from None
         for key in reversed(keys):
             value = {key: value}
@@ -103,14 +112,14 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
 
 def _other_method(key: str, below: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
     """Settings of one method mean nothing to another, so naming another one starts afresh."""
-    return key == "method" and "name" in value and value["name"] != below["name"]
+    return key == "method" and "name" in value and "name" in below and value["name"] != below["name"]
 
 
 def _explained(problem: Mapping[str, Any]) -> str:
     where = [str(part) for part in problem["loc"]]
     dotted = ".".join(where) or "configuration"
     if problem["type"] != "extra_forbidden":
-        return f"{dotted}: {problem['msg']} (got {problem['input']!r})"
+        return f"{dotted}: {problem['msg']} (got {reprlib.repr(problem['input'])[:_SHOWN]})"
     nearest = difflib.get_close_matches(where[-1], {path.rsplit(".", 1)[-1] for path in _paths(RunConfig)}, n=1)
     hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
     return f"unknown setting '{dotted}'{hint}"

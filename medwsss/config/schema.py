@@ -10,6 +10,8 @@ Weight = Annotated[float, Field(ge=0.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 Step = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0)]
+Scales = Annotated[tuple[Positive, ...], Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -29,6 +31,13 @@ class GridConfig(Section):
     """Percentiles of each volume that become 0 and 1; values beyond are clipped."""
     channels: Literal["repeat", "neighbours"] = "repeat"
     """The three input channels: the slice three times, or the slice below, the slice, the slice above."""
+
+    @model_validator(mode="after")
+    def _percentiles_ordered(self) -> "GridConfig":
+        low, high = self.percentiles
+        if not 0.0 <= low < high <= 100.0:
+            raise ValueError(f"percentiles ({low}, {high}) must grow within 0 to 100")
+        return self
 
 
 class AugmentationConfig(Section):
@@ -51,7 +60,7 @@ class SplitConfig(Section):
 
     held_out_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.25
     """Share of patients that training never sees."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the draw."""
     file: Path | None = None
     """A split.json to use instead of a draw."""
@@ -62,7 +71,7 @@ class PhantomConfig(Section):
 
     patients: Annotated[int, Field(ge=5)] = 24
     """Number of patients, spread evenly over the five groups."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of all random choices."""
 
 
@@ -100,9 +109,10 @@ class EncoderConfig(Section):
     """Further arguments of timm.create_model, such as patch_size, depth, embed_dim, num_heads, drop_path_rate."""
     stem: Literal["linear", "convolutional"] = "linear"
     """Patch embedding: one linear layer, or strided 3×3 convolutions, which learn faster without pretrained weights."""
-    auxiliary_block: int = -3
-    """Index of the block whose tokens feed the auxiliary classifier."""
-    affinity_blocks: tuple[int, ...] = (-3, -2, -1)
+    auxiliary_block: int | Literal["stem"] = -3
+    """Index of the block whose tokens feed the auxiliary classifier; ``stem`` takes the patch embeddings, which no
+    attention has mixed: the choice for a convolutional stem trained from scratch."""
+    affinity_blocks: Annotated[tuple[int, ...], Field(min_length=1)] = (-3, -2, -1)
     """Indices of the blocks whose attention is averaged to the affinity (UniA, Eq. 11)."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16 runs the encoder in autocast; its output, the heads and all losses stay in float32."""
@@ -152,7 +162,7 @@ class CamConfig(Section):
     """Share of positions whose highest scores are averaged to the logit of a class; 0 takes the single highest, the
     paper's global max pooling. Without pretrained weights a few percent learn where the maximum alone does not."""
 
-    scales: tuple[Positive, ...] = (1.0, 0.5, 0.75, 1.5)
+    scales: Scales = (1.0, 0.5, 0.75, 1.5)
     """Image scales; each runs with its horizontal flip."""
     background: Fraction = 0.5
     """Score at or below which a pixel is background where no pixel is ignored (validation, pictures)."""
@@ -171,7 +181,7 @@ class CamConfig(Section):
 class PixelAdaptiveConfig(Section):
     """Pixel-adaptive refinement by colour and position."""
 
-    dilations: tuple[Count, ...] = (1, 2, 4, 8, 12, 24)
+    dilations: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 2, 4, 8, 12, 24)
     """Distances of the eight neighbours, in pixels of the reduced image."""
     iterations: Count = 10
     downscale: Count = 2
@@ -290,7 +300,7 @@ class TrainingConfig(Section):
 
     iterations: Count = 20000
     batch_size: Count = 4
-    seed: int = 0
+    seed: Seed = 0
     learning_rate: Positive = 6e-5
     head_factor: Positive = 10.0
     """Learning rate of everything but the encoder, relative to the encoder's."""
@@ -310,7 +320,7 @@ class TrainingConfig(Section):
 class InferenceConfig(Section):
     """How volumes are segmented."""
 
-    scales: tuple[Positive, ...] = (1.0,)
+    scales: Scales = (1.0,)
     """Image scales whose probabilities are averaged."""
     flip: bool = True
     """Average with the horizontal flip."""

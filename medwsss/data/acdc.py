@@ -6,6 +6,7 @@ Layout: ``training/patientNNN/`` with ``Info.cfg``, ``patientNNN_4d.nii.gz``, ``
 """
 
 import re
+import reprlib
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,9 @@ class Frame:
     """As in Info.cfg and the file names, counted from 1."""
     time_index: int | None = None
     """Index along the fourth axis of ``path``, counted from 0; None where ``path`` holds this frame alone."""
+
+    def __str__(self) -> str:
+        return f"{self.path} frame {self.number}"
 
 
 @dataclass(frozen=True)
@@ -203,8 +207,8 @@ def _frame_number(info: Mapping[str, str], phase: Phase, path: Path) -> int:
     if phase not in info:
         raise DatasetError(f"{path} has no key {phase}: add the number of its {phase} frame")
     value = info[phase]
-    if not (value.isascii() and value.isdigit() and int(value) >= 1):
-        raise DatasetError(f"{path}: {phase} is {value!r}, not a frame number counted from 1")
+    if not re.fullmatch(r"0*[1-9][0-9]{0,5}", value):
+        raise DatasetError(f"{path}: {phase} is {reprlib.repr(value)}, not a frame number counted from 1")
     return int(value)
 
 

@@ -1,7 +1,9 @@
 """Image-level labels ("tags") of slices: derived from masks for research, or read from a CSV written by people."""
 
 import csv
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import re
+import reprlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,17 +109,35 @@ def read_image_labels(
             neither 0 nor 1, or a required slice has no row. The message names file and line.
     """
     known = _Known(known_keys)
-    tags: dict[SliceKey, tuple[int, ...]] = {}
-    for line, row in _rows(path, (*KEY_COLUMNS, *label_set.names)):
-        where = f"{path} line {line}"
-        key = known.key(row, where)
-        if key in tags:
-            raise ImageLabelsError(f"{where}: {key} was already in the table: keep one row per slice")
-        tags[key] = tuple(_zero_or_one(row[name], name, where) for name in label_set.names)
+    tags = _tags(path, label_set, known.check)
     missing = [key for key in required_keys if key not in tags]
     if missing:
         raise ImageLabelsError(f"{path} has no row for {len(missing)} slices of training patients, first: {missing[0]}")
     return ImageLabels(label_set.names, tags)
+
+
+def read_tag_table(path: Path, label_set: LabelSet) -> ImageLabels:
+    """The same file, whatever slices it names: for prediction, where a table may cover more than the inputs.
+
+    Raises:
+        ImageLabelsError: as ``read_image_labels``, but no slice is unknown or required.
+    """
+    return ImageLabels(label_set.names, _tags(path, label_set, lambda key, where: None))
+
+
+def _tags(path: Path, label_set: LabelSet, check: Callable[[SliceKey, str], None]) -> dict[SliceKey, tuple[int, ...]]:
+    tags: dict[SliceKey, tuple[int, ...]] = {}
+    for line, row in _rows(path, (*KEY_COLUMNS, *label_set.names)):
+        where = f"{path} line {line}"
+        patient, phase, index = (row[column] for column in KEY_COLUMNS)
+        if not re.fullmatch(r"[0-9]{1,9}", index):
+            raise ImageLabelsError(f"{where}: slice {reprlib.repr(index)} is not a whole number counted from 0")
+        key = SliceKey(patient, phase, int(index))
+        check(key, where)
+        if key in tags:
+            raise ImageLabelsError(f"{where}: {key} was already in the table: keep one row per slice")
+        tags[key] = tuple(_zero_or_one(row[name], name, where) for name in label_set.names)
+    return tags
 
 
 class _Known:
@@ -128,24 +148,19 @@ class _Known:
         self._patients = {key.patient for key in keys}
         self._phases = {key.phase for key in keys}
 
-    def key(self, row: Mapping[str, str], where: str) -> SliceKey:
-        patient, phase, index = (row[column] for column in KEY_COLUMNS)
-        if patient not in self._patients:
-            raise ImageLabelsError(f"{where}: patient {patient!r} is not in the data set")
-        if phase not in self._phases:
-            raise ImageLabelsError(f"{where}: phase {phase!r} is none of {', '.join(sorted(self._phases))}")
-        if not (index.isascii() and index.isdigit()):
-            raise ImageLabelsError(f"{where}: slice {index!r} is not a whole number counted from 0")
-        key = SliceKey(patient, phase, int(index))
+    def check(self, key: SliceKey, where: str) -> None:
+        if key.patient not in self._patients:
+            raise ImageLabelsError(f"{where}: patient {key.patient!r} is not in the data set")
+        if key.phase not in self._phases:
+            raise ImageLabelsError(f"{where}: phase {key.phase!r} is none of {', '.join(sorted(self._phases))}")
         if key not in self._keys:
-            count = sum((known.patient, known.phase) == (patient, phase) for known in self._keys)
-            raise ImageLabelsError(f"{where}: {patient} {phase} has slices 0 to {count - 1}, not {index}")
-        return key
+            count = sum((known.patient, known.phase) == (key.patient, key.phase) for known in self._keys)
+            raise ImageLabelsError(f"{where}: {key.patient} {key.phase} has slices 0 to {count - 1}, not {key.index}")
 
 
 def _zero_or_one(value: str, name: str, where: str) -> int:
     if value not in ("0", "1"):
-        raise ImageLabelsError(f"{where}: {name} is {value!r}, it must be 0 or 1")
+        raise ImageLabelsError(f"{where}: {name} is {reprlib.repr(value)}, it must be 0 or 1")
     return int(value)
 
 
@@ -153,13 +168,19 @@ def _rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]
     """The lines of a table after its header, counted from 1, with stripped cells; empty lines are skipped."""
     lines = _text(path).splitlines()
     separator = ";" if lines and ";" in lines[0] else ","
-    cells = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
+    try:
+        cells = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
+    except csv.Error as error:
+        raise ImageLabelsError(f"{path} is not a CSV table: {error}") from error
     header = cells[0] if cells else []
     missing = [column for column in columns if column not in header]
     if missing:
         raise ImageLabelsError(
             f"{path} has no column {', '.join(missing)}: its first line must name {', '.join(columns)}"
         )
+    twice = [column for column in columns if header.count(column) > 1]
+    if twice:
+        raise ImageLabelsError(f"{path} has the column {', '.join(twice)} more than once: keep one")
     for line, row in enumerate(cells[1:], start=2):
         if any(row) and len(row) != len(header):
             raise ImageLabelsError(f"{path} line {line}: {len(row)} cells, the header has {len(header)}")

@@ -11,7 +11,7 @@ from medwsss.data.image_labels import ImageLabels, image_labels_from_masks, read
 from medwsss.data.slice_cache import SliceCache
 from medwsss.data.slices import SliceDataset, slice_keys
 from medwsss.data.splits import Split, check_split, draw_split, read_split
-from medwsss.errors import MedwsssWarning
+from medwsss.errors import MedwsssWarning, SplitError
 from medwsss.labels import ACDC_TASKS, LabelSet, Task
 
 
@@ -99,7 +99,10 @@ def _split(config: DataConfig, studies: Sequence[Study]) -> Split:
     if config.split.file is None:
         return draw_split(groups, held_out_fraction=config.split.held_out_fraction, seed=config.split.seed)
     split = read_split(config.split.file)
-    check_split(split, groups)
+    try:
+        check_split(split, groups)
+    except SplitError as error:
+        raise SplitError(f"{config.split.file}: {error}") from None
     unused = sorted(set(groups) - {*split.train, *split.held_out})
     if unused:
         message = f"{len(unused)} patients are in neither part of {config.split.file}, first {unused[0]}: left unused"

@@ -18,6 +18,8 @@ from medwsss.volumes.volume import Volume
 
 PHANTOM_VERSION = 1
 """Raise it when equal arguments no longer give equal images, so that an older copy is not taken for this one."""
+SHORTEST_CINE = 6
+"""Fewest frames of a cycle that holds ED, ES and both ways between them."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ def draw_patient(number: int, *, seed: int = 0, cine_frames: int = 0) -> Phantom
     """
     if number < 1 or seed < 0:
         raise ValueError(f"number must be at least 1 and seed at least 0, not {number} and {seed}")
-    if cine_frames != 0 and cine_frames < 6:
-        raise ValueError(f"cine_frames must be 0 or at least 6, not {cine_frames}")
+    if cine_frames != 0 and cine_frames < SHORTEST_CINE:
+        raise ValueError(f"cine_frames must be 0 or at least {SHORTEST_CINE}, not {cine_frames}")
     rng = np.random.default_rng((seed, number))
     groups = tuple(GROUP_SHAPES)
     pixel, size, field_mm = draw_plane(rng)
@@ -130,8 +132,10 @@ def write_phantom(root: Path, *, patients: int = 24, seed: int = 0, cine_frames:
     """
     if not 1 <= patients <= 999:
         raise ValueError(f"patients must be between 1 and 999, not {patients}")
-    if seed < 0 or (cine_frames != 0 and cine_frames < 6):
-        raise ValueError(f"seed must be at least 0 and cine_frames 0 or at least 6, not {seed} and {cine_frames}")
+    if seed < 0 or (cine_frames != 0 and cine_frames < SHORTEST_CINE):
+        raise ValueError(
+            f"seed must be at least 0 and cine_frames 0 or at least {SHORTEST_CINE}, not {seed} and {cine_frames}"
+        )
     root = root.resolve()
     if root.is_file() or (root.is_dir() and any(root.iterdir())):
         raise OutputError(f"{root} already exists and is not empty: choose another folder or remove it")

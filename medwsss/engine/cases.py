@@ -219,7 +219,7 @@ def _prediction_record(predictions: Path) -> dict[str, str]:
         return {}
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        task, tags = record["task"], record.get("tags")
+        task, tags = str(record["task"]), record.get("tags")
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise EvaluationError(f"{path} is not a record of medwsss predict: remove it, or predict again") from error
     if task not in ACDC_TASKS:

@@ -73,9 +73,14 @@ def load_checkpoint(path: Path, method: Method, optimiser: torch.optim.Optimizer
     misfits += [name for name in set(own) & set(expected) if own[name].shape != expected[name].shape]
     if misfits:
         raise CheckpointError(f"{path} belongs to another configuration: {len(misfits)} tensors differ ({misfits[0]})")
+    if not all(bool(tensor.isfinite().all()) for tensor in own.values()):
+        raise CheckpointError(f"{path} holds weights that are not finite: use another checkpoint, or train again")
     method.load_state_dict(own)
     if optimiser is not None:
-        _restore_optimiser(optimiser, tensors)
+        try:
+            _restore_optimiser(optimiser, tensors)
+        except (ValueError, KeyError, IndexError):
+            raise CheckpointError(f"{path} holds the state of another optimiser: train again") from None
     return state
 
 
@@ -85,15 +90,22 @@ def _read(path: Path) -> tuple[RunState, dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as stored:
             state = RunState(**json.loads(stored.metadata()["state"]))
+            if not isinstance(state.step, int):
+                raise TypeError(f"its step is {state.step!r}")
             return state, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged or not a checkpoint of medwsss: {error}") from None
+        raise CheckpointError(
+            f"{path} is damaged or not a checkpoint of medwsss ({error}): use another one, or train again"
+        ) from None
 
 
 def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     slots: dict[int, dict[str, Any]] = {}
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     for name, tensor in tensors.items():
         if name.startswith(_OPTIMISER):
             index, slot = name.removeprefix(_OPTIMISER).split(".", 1)
+            if tensor.ndim and tensor.shape != parameters[int(index)].shape:
+                raise ValueError(f"{name} has shape {tuple(tensor.shape)}")
             slots.setdefault(int(index), {})[slot] = tensor
     optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})

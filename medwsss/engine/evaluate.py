@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,8 +73,7 @@ def evaluate_cases(
     if not cases:
         raise EvaluationError("there is no case to evaluate")
     bootstrap, classes = Bootstrap(resamples, seed), ACDC_TASKS[task].labels.names
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", MedwsssWarning)
+    with _told() as told:
         pairs = [load_pair(case) for case in cases]
         counts = [slice_matrices(pair, len(classes) + 1, device) for pair in pairs]
         beside = _baselines(pairs, classes, bootstrap) if baselines else BaselineScores((), {}, ())
@@ -98,7 +98,7 @@ def evaluate_cases(
         slices=sum(len(c) for c in counts),
         resamples=resamples,
         device=str(device),
-        remarks=(*beside.remarks, *_repeat_warnings(caught)),
+        remarks=(*beside.remarks, *dict.fromkeys(told)),
     )
 
 
@@ -264,9 +264,16 @@ def _image(pair: LabelPair) -> Image3D | None:
     return scaled
 
 
-def _repeat_warnings(caught: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:
-    """Warnings about files go on to whoever listens, and into the report."""
-    for message in caught:
-        warnings.warn(message.message, stacklevel=2)
-    found = dict.fromkeys(str(m.message) for m in caught if isinstance(m.message, MedwsssWarning))
-    return tuple(found)
+@contextmanager
+def _told() -> Iterator[list[str]]:
+    """Warnings about files, for the report; at the end, also of a failure, they go on to whoever listens."""
+    told: list[str] = []
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", MedwsssWarning)
+            yield told
+    finally:
+        told += [str(warning.message) for warning in caught if isinstance(warning.message, MedwsssWarning)]
+        for warning in caught:
+            warnings.warn(warning.message, stacklevel=3)

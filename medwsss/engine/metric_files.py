@@ -14,28 +14,40 @@ class MetricFiles:
     """Appends rows to metrics.csv and validation.csv, and scalars to TensorBoard."""
 
     def __init__(self, run: RunFolder, *, first_step: int) -> None:
-        """Rows after ``first_step`` are dropped: they belong to iterations that a resumed run does again."""
-        self._run = run
-        for path in (run.metrics, run.validation):
-            _truncate(path, first_step)
-        self._board = SummaryWriter(str(run.tensorboard), purge_step=first_step + 1)
+        """Rows after ``first_step`` are dropped: they belong to iterations that a resumed run does again.
+
+        That happens with the first new row, so that a run which fails before it changes no file.
+        """
+        self._run, self._first_step = run, first_step
+        self._board: SummaryWriter | None = None
 
     def add_losses(self, step: int, losses: Mapping[str, float], learning_rate: float) -> None:
         """One row per loss term, so that terms may start at any time."""
+        self._open()
         _append(self._run.metrics, step, {**losses, "learning_rate": learning_rate})
         self._scalars("train", step, losses)
 
     def add_scores(self, step: int, scores: Mapping[str, float]) -> None:
         """One row per score."""
+        self._open()
         _append(self._run.validation, step, scores)
         self._scalars("validation", step, scores)
 
     def close(self) -> None:
-        self._board.close()
+        if self._board is not None:
+            self._board.close()
+
+    def _open(self) -> SummaryWriter:
+        if self._board is None:
+            for path in (self._run.metrics, self._run.validation):
+                _truncate(path, self._first_step)
+            self._board = SummaryWriter(str(self._run.tensorboard), purge_step=self._first_step + 1)
+        return self._board
 
     def _scalars(self, prefix: str, step: int, values: Mapping[str, float]) -> None:
+        board = self._open()
         for name, value in values.items():
-            self._board.add_scalar(f"{prefix}/{name}", value, step)
+            board.add_scalar(f"{prefix}/{name}", value, step)
 
 
 def _append(path: Path, step: int, values: Mapping[str, float]) -> None:

@@ -26,6 +26,8 @@ def poly_warmup(
     """
     if step < 0 or total_steps < 1 or warmup_steps < 0:
         raise ValueError(f"step ({step}), warmup_steps ({warmup_steps}) and total_steps ({total_steps}) must fit")
+    if not base_lr >= 0:
+        raise ValueError(f"base_lr must not be negative, not {base_lr}")
     if step < warmup_steps:
         return base_lr * (1.0 - (1.0 - step / warmup_steps) * (1.0 - warmup_ratio))
     remaining = max(0.0, 1.0 - step / total_steps)

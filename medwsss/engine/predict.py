@@ -1,6 +1,8 @@
 """From files to files: what is to be segmented, and the label volumes and maps written for it."""
 
 import json
+import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +18,8 @@ from medwsss.data.image_labels import ImageLabels
 from medwsss.data.sample import SliceKey
 from medwsss.data.writing import written_whole
 from medwsss.engine.infer import Segmentation, segment_volume
-from medwsss.errors import DatasetError, ImageLabelsError, OutputError
-from medwsss.labels import LabelSet
+from medwsss.errors import DatasetError, ImageLabelsError, MedwsssWarning, OutputError
+from medwsss.labels import ACDC_TASKS, LabelSet
 from medwsss.methods.method import Method
 from medwsss.volumes.io import NIFTI_SUFFIXES, load_volume, save_volume, volume_stem
 from medwsss.volumes.slicing import slices_of
@@ -46,6 +48,12 @@ class Item:
             VolumeError, DatasetError: the file cannot be read or does not hold the frame.
         """
         return load_volume(self.path) if self.frame is None else load_frame(self.frame)
+
+    def name_of(self, index: int, volume: Volume) -> str:
+        """One frame of this item, for messages."""
+        if self.frame is not None:
+            return str(self.frame)
+        return str(Frame(self.path, index + 1)) if volume.frames > 1 else str(self.path)
 
 
 def study_items(studies: Sequence[Study], *, frames: Literal["ed-es", "all"]) -> list[Item]:
@@ -107,15 +115,25 @@ def predict_item(
                 inference=config.inference,
                 device=device,
                 image_labels=tags,
-                name=str(item.path),
+                name=item.name_of(index, volume),
             )
         )
-    target = out / f"{item.name}.nii.gz"
-    for name, written in _outputs(results, like=volume, labels=labels, maps=maps):
-        path = target if not name else out / name.format(case=item.name)
+    try:
+        for file, written in _outputs(item.name, results, like=volume, labels=labels, maps=maps):
+            _save(written, out / file)
+    except BaseException:  # an interruption, too: a case is there with all its maps or not at all
+        for path in _result_files(out, item.name):
+            path.unlink()
+        raise
+    return out / _label_file(item.name)
+
+
+def _save(volume: Volume, path: Path) -> None:
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_volume(written, path)
-    return target
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {path.parent}: {error.strerror}; choose another --out") from None
+    save_volume(volume, path)
 
 
 def write_record(out: Path, record: Mapping[str, object]) -> None:
@@ -130,8 +148,11 @@ def write_record(out: Path, record: Mapping[str, object]) -> None:
 def claim_outputs(out: Path, items: Sequence[Item], *, overwrite: bool) -> None:
     """Make the folder; with ``overwrite``, remove earlier results of these items, so that no old file looks new.
 
+    Results of other items stay, and a ``MedwsssWarning`` counts those of the last prediction.
+
     Raises:
-        OutputError: results of these items are there already and may not be overwritten, or two items share a name.
+        OutputError: the folder holds results that may not be overwritten, a result would replace an input, or two items
+            share a name.
     """
     names = [item.name for item in items]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -140,34 +161,54 @@ def claim_outputs(out: Path, items: Sequence[Item], *, overwrite: bool) -> None:
             f"{len(twice)} names occur twice among the inputs ({twice[0]}): predict them into two folders"
         )
     old = [path for item in items for path in _result_files(out, item.name)]
+    inputs = {item.path.resolve() for item in items}
+    own = next((path for path in old if path.resolve() in inputs), None)
+    if own is not None:
+        raise OutputError(f"a result would replace the input {own}: choose another --out")
     if old and not overwrite:
         raise OutputError(
             f"{out} already holds results of these inputs ({old[0].name}): pass --overwrite to replace them"
         )
+    others = sorted(name for name in _recorded_cases(out) - set(names) if (out / _label_file(name)).exists())
+    if others and not overwrite:
+        raise OutputError(f"{out} already holds results of other inputs ({others[0]}): choose another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
         for path in (*old, out / RECORD):
             path.unlink(missing_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot write to {out}: {error.strerror}") from None
+        raise OutputError(f"cannot write to {error.filename or out}: {error.strerror}; choose another --out") from None
+    if others:
+        message = (
+            f"{out} still holds {len(others)} results of an earlier prediction, first {others[0]}: left as they are"
+        )
+        warnings.warn(message, MedwsssWarning, stacklevel=2)
 
 
 def _outputs(
-    results: Sequence[Segmentation], *, like: Volume, labels: LabelSet, maps: Sequence[str]
+    name: str, results: Sequence[Segmentation], *, like: Volume, labels: LabelSet, maps: Sequence[str]
 ) -> Iterator[tuple[str, Volume]]:
-    """File name pattern and content of everything to write; frames go back to the fourth axis where there was one."""
+    """Relative path and content of everything to write; frames go back to the fourth axis where there was one."""
 
     def joined(arrays: list[np.ndarray]) -> Volume:
         return replace(like, array=np.stack(arrays, axis=-1) if like.array.ndim == 4 else arrays[0])
 
-    yield "", joined([result.labels.array for result in results])
+    yield _label_file(name), joined([result.labels.array for result in results])
     if "uncertainty" in maps:
-        yield "uncertainty/{case}_uncertainty.nii.gz", joined([result.uncertainty.array for result in results])
-    for channel, name in enumerate(("background", *labels.names)):
+        yield _map_file("uncertainty", name, "uncertainty"), joined([result.uncertainty.array for result in results])
+    for channel, shown in enumerate(("background", *labels.names)):
         if "probabilities" in maps:
-            yield f"probabilities/{{case}}_{name}.nii.gz", joined([r.probs.array[..., channel] for r in results])
+            yield _map_file("probabilities", name, shown), joined([r.probs.array[..., channel] for r in results])
         if "cams" in maps and channel > 0:
-            yield f"cams/{{case}}_{name}.nii.gz", joined([r.cams.array[..., channel - 1] for r in results])
+            yield _map_file("cams", name, shown), joined([r.cams.array[..., channel - 1] for r in results])
+
+
+def _label_file(name: str) -> str:
+    return f"{name}.nii.gz"
+
+
+def _map_file(folder: str, name: str, shown: str) -> str:
+    return f"{folder}/{name}_{shown}.nii.gz"
 
 
 def _tags_of(item: Item, frame: Volume, image_labels: ImageLabels) -> Float32[np.ndarray, "n cls"]:
@@ -179,8 +220,19 @@ def _tags_of(item: Item, frame: Volume, image_labels: ImageLabels) -> Float32[np
 
 
 def _result_files(out: Path, name: str) -> list[Path]:
-    maps = [path for folder in MAPS for path in (out / folder).glob(f"{name}_*.nii.gz")]
-    return [path for path in (out / f"{name}.nii.gz", *maps) if path.exists()]
+    """Everything there is of a case, also of another task."""
+    shown = {"uncertainty", "background"}.union(*(task.labels.names for task in ACDC_TASKS.values()))
+    maps = [_map_file(folder, name, what) for folder in MAPS for what in sorted(shown)]
+    return [path for file in (_label_file(name), *maps) if os.path.lexists(path := out / file)]
+
+
+def _recorded_cases(out: Path) -> set[str]:
+    """Cases of the last prediction into this folder; none where there is no record or one of another kind."""
+    try:
+        cases = json.loads((out / RECORD).read_text(encoding="utf-8"))["cases"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    return {name for name in cases if isinstance(name, str)} if isinstance(cases, list) else set()
 
 
 def _is_image(path: Path) -> bool:

@@ -3,8 +3,11 @@
 import hashlib
 import json
 import platform
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -13,8 +16,8 @@ import torch
 
 from medwsss.config.loading import load_config, read_layer, to_yaml
 from medwsss.config.schema import RunConfig
-from medwsss.engine.checkpoint import load_checkpoint
-from medwsss.errors import CheckpointError, OutputError
+from medwsss.engine.checkpoint import RunState, load_checkpoint, read_state
+from medwsss.errors import CheckpointError, ConfigError, OutputError
 from medwsss.labels import LabelSet
 from medwsss.methods import build_method
 from medwsss.methods.method import Method
@@ -31,6 +34,10 @@ class RunFolder:
     @property
     def config(self) -> Path:
         return self.path / "config.yaml"
+
+    @property
+    def versions(self) -> Path:
+        return self.path / "versions.json"
 
     @property
     def split(self) -> Path:
@@ -69,22 +76,53 @@ class RunFolder:
         return self.path / "checkpoints" / f"{name}.safetensors"
 
 
-def create_run(path: Path, config: RunConfig) -> RunFolder:
-    """Make the folder and write configuration and versions.
+@contextmanager
+def new_run(path: Path, config: RunConfig) -> Iterator[RunFolder]:
+    """Make the folder with configuration and versions, and take both back if the block fails before the first step.
+
+    So a run that never trained does not stand in the way of the next try. Only files of a run are removed, and the
+    folder itself only if it was made here.
 
     Raises:
         OutputError: the folder exists and is not empty, or cannot be made.
     """
+    check_unused(path)
+    run, existed = RunFolder(path), path.exists()
+    try:
+        _write_settings(run, config)
+        yield run
+    except BaseException:
+        if not (run.metrics.exists() or run.checkpoint("last").exists()):
+            _take_back(run, folder_too=not existed)
+        raise
+
+
+def _write_settings(run: RunFolder, config: RunConfig) -> None:
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+        run.config.write_text(to_yaml(config), encoding="utf-8")
+        run.versions.write_text(json.dumps(versions(), indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write the run folder {run.path}: {error.strerror}; choose another --out") from None
+
+
+def _take_back(run: RunFolder, *, folder_too: bool) -> None:
+    with suppress(OSError):
+        for file in (run.config, run.versions, run.split, run.tags):
+            file.unlink(missing_ok=True)
+        shutil.rmtree(run.tensorboard, ignore_errors=True)
+        if folder_too:
+            run.path.rmdir()
+
+
+def check_unused(path: Path) -> None:
+    """Refuse a run folder that holds anything.
+
+    Raises:
+        OutputError: it does, or it is a file.
+    """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise OutputError(f"{path} already holds something: choose another --out, or --resume it")
-    run = RunFolder(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        run.config.write_text(to_yaml(config), encoding="utf-8")
-        (path / "versions.json").write_text(json.dumps(versions(), indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write the run folder {path}: {error.strerror}") from None
-    return run
 
 
 def open_run(path: Path) -> tuple[RunFolder, RunConfig]:
@@ -92,11 +130,35 @@ def open_run(path: Path) -> tuple[RunFolder, RunConfig]:
 
     Raises:
         CheckpointError: the folder is not a run.
+        ConfigError: its config.yaml was damaged.
     """
     run = RunFolder(path)
     if not run.config.is_file():
         raise CheckpointError(f"{path} is not a run folder: it has no config.yaml")
-    return run, load_config([read_layer(run.config)])
+    layer = read_layer(run.config)
+    try:
+        return run, load_config([layer])
+    except ConfigError as error:
+        raise ConfigError(f"{run.config}: {error}") from None
+
+
+def resumable_state(run: RunFolder, config: RunConfig, split_hash: str) -> RunState:
+    """Where a run stands that is to go on.
+
+    Raises:
+        CheckpointError: there is no checkpoint, it is damaged, or it was made with another configuration or split.
+    """
+    path = run.checkpoint("last")
+    if not path.is_file():
+        raise CheckpointError(f"{run.path} has no checkpoint to resume from: train into a new folder instead")
+    state = read_state(path)
+    for what, own, now in (
+        ("configuration", state.config_hash, config_hash(config)),
+        ("split", state.split_hash, split_hash),
+    ):
+        if own != now:
+            raise CheckpointError(f"{path} was made with another {what} ({own}, now {now}): resume it unchanged")
+    return state
 
 
 def load_method(run: RunFolder, config: RunConfig, labels: LabelSet, *, checkpoint: str) -> Method:

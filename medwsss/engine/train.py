@@ -14,9 +14,9 @@ from medwsss.data.sample import Batch, collate
 from medwsss.data.slices import Draw, SliceDataset
 from medwsss.engine.checkpoint import RunState, load_checkpoint, save_checkpoint
 from medwsss.engine.optim import build_optimiser, set_learning_rate
-from medwsss.engine.run_folder import RunFolder, config_hash
+from medwsss.engine.run_folder import RunFolder, config_hash, resumable_state
 from medwsss.engine.seeding import BatchDraws, derived_generator, derived_seed
-from medwsss.errors import CheckpointError, TrainingError
+from medwsss.errors import TrainingError
 from medwsss.methods.method import Explanation, LossTerms, Method
 
 
@@ -65,7 +65,7 @@ def train(
     On interruption (Ctrl-C) the last checkpoint is written before ``KeyboardInterrupt`` goes on.
 
     Raises:
-        TrainingError: a loss term is not finite; the message names the step, the term and the slices.
+        TrainingError: a loss term or a weight is not finite; the message names the step, the term and the slices.
         CheckpointError: the checkpoint to resume from belongs to another configuration or split.
         OutputError: a checkpoint cannot be written.
     """
@@ -74,7 +74,8 @@ def train(
     optimiser = build_optimiser(method, settings)
     state = RunState(0, None, None, config_hash(config), split_hash)
     if resume:
-        state = _resumed(run, method, optimiser, state)
+        resumable_state(run, config, split_hash)
+        state = load_checkpoint(run.checkpoint("last"), method, optimiser)
     first_step = state.step
     pictured = collate([dataset[draw] for draw in _picture_draws(dataset, settings.seed)])
     started = time.monotonic()
@@ -84,7 +85,10 @@ def train(
                 torch.manual_seed(derived_seed(settings.seed, "layers", step))  # dropout and drop-path
                 rate = set_learning_rate(optimiser, settings, step)
                 generator = derived_generator(settings.seed, "method", step)
-                terms = method.training_step(batch.to(device), step=step, generator=generator)
+                try:
+                    terms = method.training_step(batch.to(device), step=step, generator=generator)
+                except ValueError as error:  # parts of a method refuse what weights that are not finite make
+                    raise _diverged(method, step) or error from None
                 losses = _finite(terms, step, batch)
                 optimiser.zero_grad(set_to_none=True)
                 terms.total.backward()  # type: ignore[no-untyped-call]
@@ -102,15 +106,6 @@ def train(
     except KeyboardInterrupt:
         save_checkpoint(run.checkpoint("last"), method, optimiser, state)
         raise
-    return state
-
-
-def _resumed(run: RunFolder, method: Method, optimiser: torch.optim.AdamW, fresh: RunState) -> RunState:
-    path = run.checkpoint("last")
-    state = load_checkpoint(path, method, optimiser)
-    for what in ("config_hash", "split_hash"):
-        if getattr(state, what) != getattr(fresh, what):
-            raise CheckpointError(f"{path} was made with another {what.removesuffix('_hash')}: resume it unchanged")
     return state
 
 
@@ -144,6 +139,13 @@ def _finite(terms: LossTerms, step: int, batch: Batch) -> dict[str, float]:
             slices = ", ".join(map(str, batch.keys))
             raise TrainingError(f"loss '{name}' is {value} at step {step} on {slices}: lower training.learning_rate")
     return values | {"total": sum(terms.weights[name] * value for name, value in values.items())}
+
+
+def _diverged(method: Method, step: int) -> TrainingError | None:
+    """The error to raise where weights are no longer finite."""
+    if all(bool(parameter.isfinite().all()) for parameter in method.parameters()):
+        return None
+    return TrainingError(f"the weights are not finite after step {step}: lower training.learning_rate")
 
 
 def _explained(method: Method, batch: Batch, device: torch.device, step: int) -> Explanation:

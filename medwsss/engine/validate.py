@@ -32,8 +32,13 @@ def validation_scores(
         for phase in PHASES:
             volume = load_frame(study.frames[phase])
             result = segment_volume(
-                method, volume, grid=config.data.grid, inference=config.inference, device=device
-            )  # fmt: skip
+                method,
+                volume,
+                grid=config.data.grid,
+                inference=config.inference,
+                device=device,
+                name=str(study.frames[phase]),
+            )
             keys = [SliceKey(study.patient, phase, index) for index in range(len(result.tag_probs))]
             if all(key in data.image_labels.tags for key in keys):
                 tags = data.image_labels.array(keys)
@@ -46,6 +51,20 @@ def validation_scores(
     scores = {name: _mean(values) for name, values in found.items()}
     overall = _mean([scores[f"dice_{name}"] for name in data.labels.names])
     return scores | {"score": scores["tag_log_likelihood"] if math.isnan(overall) else overall}
+
+
+def check_references(data: AcdcData, references: Mapping[str, Path]) -> None:
+    """Open every mask that validation will need, so that a bad one stops a run before it starts, not hours later.
+
+    Raises:
+        DatasetError: a mask of a held-out patient does not fit its frame or holds unknown codes.
+        VolumeError: a file cannot be read.
+    """
+    for study in data.held_out:
+        for phase in PHASES:
+            path = references.get(case_id(study, phase))
+            if path is not None:
+                load_reference(path, load_frame(study.frames[phase]), data.task)
 
 
 def _log_likelihood(probs: np.ndarray, tags: np.ndarray) -> float:

@@ -5,15 +5,17 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
+
+from medwsss.dtypes import as_label_map, at_least_float32
 
 
 def contrastive_affinity_loss(
     affinity: Float[Tensor, "b n n"],
-    labels: Int[Tensor, "b h w"],
+    labels: Integer[Tensor, "b h w"],
     *,
-    temperature: float | int = 0.5,
+    temperature: float = 0.5,
     negatives: Literal["mean", "sum"] = "mean",
     form: Literal["infonce", "literal"] = "infonce",
     radius: int | None = None,
@@ -45,8 +47,9 @@ def contrastive_affinity_loss(
         raise ValueError(f'negatives must be "mean" or "sum", got {negatives!r}')
     if form not in ("infonce", "literal"):
         raise ValueError(f'form must be "infonce" or "literal", got {form!r}')
+    labels = as_label_map("labels", labels)
     positive, negative = token_pairs(labels, radius=radius, ignore_index=ignore_index)
-    logits = affinity / temperature
+    logits = at_least_float32("affinity", affinity) / temperature
     log_negatives = _masked_logsumexp(logits, negative)
     if negatives == "mean":
         log_negatives = log_negatives - negative.sum(dim=(1, 2)).clamp(min=1).to(logits.dtype).log()
@@ -57,7 +60,7 @@ def contrastive_affinity_loss(
 
 
 def token_pairs(
-    labels: Int[Tensor, "b h w"], *, radius: int | None = None, ignore_index: int = 255
+    labels: Integer[Tensor, "b h w"], *, radius: int | None = None, ignore_index: int = 255
 ) -> tuple[Bool[Tensor, "b n n"], Bool[Tensor, "b n n"]]:
     """Positive (one label) and negative (two labels) ordered pairs; the diagonal, ignored and far pairs are in neither.
 
@@ -90,11 +93,9 @@ def _masked_logsumexp(logits: Tensor, mask: Tensor) -> Tensor:
     return logits.masked_fill(~mask, lowest).flatten(1).logsumexp(dim=1)
 
 
-def _check(affinity: Tensor, labels: Tensor, temperature: float | int, radius: int | None) -> None:
+def _check(affinity: Tensor, labels: Tensor, temperature: float, radius: int | None) -> None:
     if labels.ndim != 3:
         raise ValueError(f"labels must be (B,H,W), got shape {tuple(labels.shape)}")
-    if labels.dtype != torch.int64:
-        raise ValueError(f"labels must be int64, got {labels.dtype}")
     tokens = labels.shape[1] * labels.shape[2]
     if affinity.shape != (labels.shape[0], tokens, tokens):
         raise ValueError(f"affinity must be ({labels.shape[0]},{tokens},{tokens}), got {tuple(affinity.shape)}")

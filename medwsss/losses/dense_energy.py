@@ -6,10 +6,12 @@ approximate the pairwise sum on a permutohedral lattice in compiled code; this i
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Integer, UInt8
 from torch import Tensor
 
-from medwsss.losses.segmentation import check_labels
+from medwsss.boxes import inside_boxes
+from medwsss.dtypes import at_least_float32
+from medwsss.losses.segmentation import checked_labels
 
 KERNEL_ENTRIES = 2**22
 """Kernel entries held at a time, 16 MiB in float32."""
@@ -18,15 +20,15 @@ LOWEST_EXPONENT = -60.0
 
 
 def dense_energy_loss(
-    images: Float[Tensor, "b 3 h w"],
+    images: Float[Tensor, "b 3 h w"] | UInt8[Tensor, "b 3 h w"],
     logits: Float[Tensor, "b k h w"],
-    labels: Int[Tensor, "b h w"],
+    labels: Integer[Tensor, "b h w"],
     *,
-    boxes: Int[Tensor, "b 4"] | None = None,
-    weight: float | int = 1e-7,
-    sigma_rgb: float | int = 15.0,
-    sigma_xy: float | int = 100.0,
-    scale: float | int = 0.5,
+    boxes: Integer[Tensor, "b 4"] | None = None,
+    weight: float = 1e-7,
+    sigma_rgb: float = 15.0,
+    sigma_xy: float = 100.0,
+    scale: float = 0.5,
     ignore_index: int = 255,
 ) -> Float[Tensor, ""]:
     """−weight/B · Σ_images Σ_classes Σ_ij s_i γ_i W_ij s_j, at most 0, with the published gradient −2 weight/B · γ W s.
@@ -51,17 +53,19 @@ def dense_energy_loss(
     Raises:
         ValueError: shapes or dtypes do not fit, images leave 0..255, or a box or parameter is out of range.
     """
+    logits = at_least_float32("logits", logits)
+    images = images.to(logits.dtype)
     _check(images, logits, sigma_rgb, sigma_xy, scale)
-    check_labels(labels, logits, ignore_index=ignore_index)
+    labels = checked_labels(labels, logits, ignore_index=ignore_index)
     batch, _, height, width = images.shape
     size = (max(1, int(height * scale)), max(1, int(width * scale)))
-    roi = _nearest(_inside(boxes, labels).to(logits.dtype)[:, None], size)
+    roi = _nearest(inside_boxes(boxes, labels).to(logits.dtype)[:, None], size)
     unlabelled = _nearest((labels == ignore_index).to(logits.dtype)[:, None], size) > 0
     probs = F.interpolate(logits.softmax(dim=1), size=size, mode="bilinear", align_corners=False)
     soft = probs * roi
     with torch.no_grad():
         gate = (roi - probs.amax(dim=1, keepdim=True)).clamp(min=0).masked_fill(unlabelled, 1.0)
-        features = bilateral_features(_nearest(images.to(logits.dtype), size), sigma_rgb, scale * sigma_xy)
+        features = bilateral_features(_nearest(images, size), sigma_rgb, scale * sigma_xy)
         filtered = torch.stack([gaussian_filter(f, s) for f, s in zip(features, soft.flatten(2).mT, strict=True)])
         filtered = filtered.mT.reshape(soft.shape) * gate
     energy: Tensor = (soft * filtered).sum()
@@ -69,9 +73,7 @@ def dense_energy_loss(
     return (weight / batch) * (energy.detach() - 2 * energy)
 
 
-def bilateral_features(
-    images: Float[Tensor, "b c h w"], sigma_rgb: float | int, sigma_xy: float | int
-) -> Float[Tensor, "b n d"]:
+def bilateral_features(images: Float[Tensor, "b c h w"], sigma_rgb: float, sigma_xy: float) -> Float[Tensor, "b n d"]:
     """Intensity and position of every pixel, row-major, each in units of its bandwidth and centred per image."""
     height, width = images.shape[2:]
     rows = torch.arange(height, device=images.device, dtype=images.dtype)
@@ -101,23 +103,7 @@ def _nearest(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(maps, size=size, mode="nearest")
 
 
-def _inside(boxes: Tensor | None, labels: Int[Tensor, "b h w"]) -> Bool[Tensor, "b h w"]:
-    batch, height, width = labels.shape
-    if boxes is None:
-        return torch.ones_like(labels, dtype=torch.bool)
-    if boxes.shape != (batch, 4) or boxes.is_floating_point():
-        raise ValueError(f"boxes must be integers of shape ({batch}, 4), got {boxes.dtype} {tuple(boxes.shape)}")
-    top, bottom, left, right = boxes.long().to(labels.device).T[:, :, None]
-    if not ((top >= 0) & (top <= bottom) & (bottom <= height) & (left >= 0) & (left <= right) & (right <= width)).all():
-        raise ValueError(f"boxes must be [top, bottom, left, right) within {height}x{width}")
-    rows = torch.arange(height, device=labels.device)
-    columns = torch.arange(width, device=labels.device)
-    inside_rows: Tensor = (rows >= top) & (rows < bottom)
-    inside_columns: Tensor = (columns >= left) & (columns < right)
-    return inside_rows[:, :, None] & inside_columns[:, None, :]
-
-
-def _check(images: Tensor, logits: Tensor, sigma_rgb: float | int, sigma_xy: float | int, scale: float | int) -> None:
+def _check(images: Tensor, logits: Tensor, sigma_rgb: float, sigma_xy: float, scale: float) -> None:
     if images.ndim != 4 or images.shape[1] != 3:
         raise ValueError(f"images must be (B,3,h,w), got shape {tuple(images.shape)}")
     if logits.ndim != 4 or logits.shape[0] != images.shape[0] or logits.shape[2:] != images.shape[2:]:

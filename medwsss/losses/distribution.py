@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from medwsss.dtypes import at_least_float32
+
 
 def distribution_loss(
     mean: Float[Tensor, "b dim h w"],
@@ -31,7 +33,7 @@ def distribution_loss(
     Raises:
         ValueError: shapes do not fit, std is negative, target is not binary, or samples is below 1.
     """
-    _check_gaussian(mean, std)
+    mean, std = _checked_gaussian(mean, std)
     if target.shape != (mean.shape[0], *mean.shape[2:]):
         raise ValueError(f"target must be (B,H,W) like mean {tuple(mean.shape)}, got {tuple(target.shape)}")
     if ((target != 0) & (target != 1)).any():
@@ -71,15 +73,16 @@ def gaussian_regulariser(mean: Float[Tensor, "b dim h w"], std: Float[Tensor, "b
     Raises:
         ValueError: the shapes differ or std is negative.
     """
-    _check_gaussian(mean, std)
+    mean, std = _checked_gaussian(mean, std)
     log_std = std.clamp(min=torch.finfo(std.dtype).tiny).log()
     return (0.5 * (mean.square() + std.square() - 1.0) - log_std).mean()
 
 
-def _check_gaussian(mean: Tensor, std: Tensor) -> None:
+def _checked_gaussian(mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
     if mean.ndim != 4:
         raise ValueError(f"mean must be (B,C,H,W), got shape {tuple(mean.shape)}")
     if std.shape != mean.shape:
         raise ValueError(f"std must be {tuple(mean.shape)} like mean, got {tuple(std.shape)}")
-    if (std < 0).any():
+    if (std < 0).any():  # NaN passes: a diverging run is reported by its loss
         raise ValueError("std must not be negative (it is a standard deviation, not a log variance)")
+    return at_least_float32("mean", mean), at_least_float32("std", std)

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from medwsss.dtypes import at_least_float32
+
 KERNEL_ENTRIES = 2**18
 """Pair weights held at a time over the whole batch, 1 MiB in float32."""
 EPSILON = 1e-5
@@ -13,7 +15,7 @@ EPSILON = 1e-5
 
 
 def feature_similarity_loss(
-    images: Float[Tensor, "b 3 h w"], maps: Float[Tensor, "b k h w"], *, mu: float | int = 2.5, sigma: float | int = 5.0
+    images: Float[Tensor, "b 3 h w"], maps: Float[Tensor, "b k h w"], *, mu: float = 2.5, sigma: float = 5.0
 ) -> Float[Tensor, ""]:
     """−1/(hw) · Σ_ij w_ij g(r_i, r_j) f(δ_ij) over all pairs of pixels, averaged over the batch (HFPL, Eq. 9).
 
@@ -31,11 +33,11 @@ def feature_similarity_loss(
         ValueError: shapes do not fit, images leave [0, 1], or sigma is not positive.
     """
     _check(images, maps, sigma)
-    flat = maps.flatten(2).mT
+    flat = at_least_float32("maps", maps).flatten(2).mT
     with torch.no_grad():
         # g does not see a constant; taking the mean out keeps flat maps exactly at 0.
         centre = flat.mean(dim=1, keepdim=True)
-        laplacian = _pair_laplacian(images.to(maps.dtype), flat - centre, mu, sigma)
+        laplacian = _pair_laplacian(images.to(flat.dtype), flat - centre, mu, sigma)
     batch, pixels, _ = flat.shape
     energy = ((flat - centre) * laplacian).sum()
     # Value −energy, but gradient −2 · laplacian: the maps stand at both ends of each pair.
@@ -43,7 +45,7 @@ def feature_similarity_loss(
 
 
 def _pair_laplacian(
-    images: Float[Tensor, "b 3 h w"], maps: Float[Tensor, "b n k"], mu: float | int, sigma: float | int
+    images: Float[Tensor, "b 3 h w"], maps: Float[Tensor, "b n k"], mu: float, sigma: float
 ) -> Float[Tensor, "b n k"]:
     """Σ_j w_ij f_ij (r_i − r_j) for every pixel i."""
     batch, pixels, _ = maps.shape
@@ -61,7 +63,7 @@ def _pair_laplacian(
     return product[:, :, -1:] * maps - product[:, :, :-1]
 
 
-def _gaussian_table(length: int, sigma: float | int, like: Tensor) -> Float[Tensor, "n n"]:
+def _gaussian_table(length: int, sigma: float, like: Tensor) -> Float[Tensor, "n n"]:
     """One axis of Eq. 10; the product of two tables is the normalised Gaussian."""
     position = torch.arange(length, device=like.device, dtype=like.dtype)
     exponent = -0.5 * ((position[:, None] - position[None, :]) / sigma).square()
@@ -70,7 +72,7 @@ def _gaussian_table(length: int, sigma: float | int, like: Tensor) -> Float[Tens
 
 
 def _dissimilarity(
-    colours: Float[Tensor, "b r 3"], others: Float[Tensor, "b n 3"], mu: float | int
+    colours: Float[Tensor, "b r 3"], others: Float[Tensor, "b n 3"], mu: float
 ) -> Float[Tensor, "b r n"]:
     """f(δ) of Eq. 12-13, in [−1, 1]: negative for alike colours, positive across an edge."""
     delta = (torch.cdist(colours, others, p=1) / 3).clamp_(0, 1)
@@ -78,9 +80,9 @@ def _dissimilarity(
     return odds.log_().add_(mu).tanh_()
 
 
-def _check(images: Tensor, maps: Tensor, sigma: float | int) -> None:
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(f"images must be (B,3,h,w), got shape {tuple(images.shape)}")
+def _check(images: Tensor, maps: Tensor, sigma: float) -> None:
+    if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+        raise ValueError(f"images must be floats (B,3,h,w), got {images.dtype} of shape {tuple(images.shape)}")
     if maps.ndim != 4 or maps.shape[0] != images.shape[0] or maps.shape[2:] != images.shape[2:]:
         raise ValueError(f"maps must be (B,K,h,w) like images {tuple(images.shape)}, got {tuple(maps.shape)}")
     if not ((images >= -1e-3) & (images <= 1 + 1e-3)).all():  # a rounding error beyond [0, 1] does no harm

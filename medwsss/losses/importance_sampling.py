@@ -2,8 +2,10 @@
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
+
+from medwsss.dtypes import as_label_map, at_least_float32
 
 
 def importance_sampling_loss(
@@ -12,7 +14,7 @@ def importance_sampling_loss(
     *,
     samples: int = 10,
     generator: torch.Generator | None = None,
-    indices: Int[Tensor, "b cls s"] | None = None,
+    indices: Integer[Tensor, "b cls s"] | None = None,
 ) -> Float[Tensor, ""]:
     """Binary cross-entropy of the scores at sampled positions against the image's labels (HFPL, Eq. 8, 15 and 18).
 
@@ -32,8 +34,10 @@ def importance_sampling_loss(
         raise ValueError(f"image_labels must be {tuple(logits.shape[:2])}, got {tuple(image_labels.shape)}")
     if ((image_labels != 0) & (image_labels != 1)).any():
         raise ValueError("image_labels must hold only 0 and 1")
+    logits = at_least_float32("logits", logits)
     if indices is None:
         indices = sample_positions(logits, samples=samples, generator=generator)
+    indices = as_label_map("indices", indices)
     _check_indices(indices, logits)
     sampled = logits.flatten(2).gather(2, indices)
     return F.binary_cross_entropy_with_logits(sampled, image_labels.to(logits.dtype)[:, :, None].expand_as(sampled))
@@ -59,8 +63,6 @@ def sample_positions(
 def _check_indices(indices: Tensor, logits: Tensor) -> None:
     if indices.ndim != 3 or indices.shape[:2] != logits.shape[:2] or indices.shape[2] == 0:
         raise ValueError(f"indices must be {(*logits.shape[:2], 'S')} with S > 0, got {tuple(indices.shape)}")
-    if indices.dtype != torch.int64:
-        raise ValueError(f"indices must be int64, got {indices.dtype}")
     positions = logits.shape[2] * logits.shape[3]
     if not ((indices >= 0) & (indices < positions)).all():
         raise ValueError(f"indices must be in 0..{positions - 1}")

@@ -2,12 +2,14 @@
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int64, Integer, Shaped
 from torch import Tensor
+
+from medwsss.dtypes import as_label_map, at_least_float32
 
 
 def balanced_cross_entropy(
-    logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"], *, ignore_index: int = 255
+    logits: Float[Tensor, "b k h w"], labels: Integer[Tensor, "b h w"], *, ignore_index: int = 255
 ) -> Float[Tensor, ""]:
     """Half the cross-entropy over background pixels plus half over foreground pixels of the batch (UniA, L_seg).
 
@@ -21,8 +23,10 @@ def balanced_cross_entropy(
     Raises:
         ValueError: shapes or dtype do not fit, or labels holds a class that logits does not have.
     """
-    check_labels(labels, logits, ignore_index=ignore_index)
-    pixel_loss = F.cross_entropy(logits, labels, ignore_index=ignore_index, reduction="none")
+    labels = checked_labels(labels, logits, ignore_index=ignore_index)
+    pixel_loss = F.cross_entropy(
+        at_least_float32("logits", logits), labels, ignore_index=ignore_index, reduction="none"
+    )
     background = labels == 0
     foreground = ~background & (labels != ignore_index)
     halves = [(pixel_loss * region).sum() / (region.sum() + 1e-6) for region in (background, foreground)]
@@ -31,10 +35,10 @@ def balanced_cross_entropy(
 
 def weighted_cross_entropy(
     logits: Float[Tensor, "b k h w"],
-    labels: Int[Tensor, "b h w"],
+    labels: Integer[Tensor, "b h w"],
     weights: Float[Tensor, "b h w"],
     *,
-    threshold: float | int = 0.05,
+    threshold: float = 0.05,
     ignore_index: int = 255,
 ) -> Float[Tensor, ""]:
     """Cross-entropy that mitigates noisy labels by response scaling (URN, Eq. 11-13).
@@ -52,30 +56,34 @@ def weighted_cross_entropy(
     Raises:
         ValueError: shapes or dtype do not fit, weights or threshold leave [0, 1], or labels holds an unknown class.
     """
-    check_labels(labels, logits, ignore_index=ignore_index)
-    if weights.shape != labels.shape:
-        raise ValueError(f"weights must be {tuple(labels.shape)} like labels, got {tuple(weights.shape)}")
+    labels = checked_labels(labels, logits, ignore_index=ignore_index)
+    if weights.shape != labels.shape or not weights.is_floating_point():
+        raise ValueError(f"weights must be floats {tuple(labels.shape)}, got {weights.dtype} {tuple(weights.shape)}")
     if not ((weights >= 0) & (weights <= 1)).all():
         raise ValueError("weights must be in [0, 1]")
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must be in [0, 1], got {threshold}")
-    pixel_loss = F.cross_entropy(logits, labels, ignore_index=ignore_index, reduction="none")
+    pixel_loss = F.cross_entropy(
+        at_least_float32("logits", logits), labels, ignore_index=ignore_index, reduction="none"
+    )
     factor = torch.ones_like(pixel_loss).masked_fill(weights <= threshold, threshold)
     return (factor * pixel_loss).mean()
 
 
-def check_labels(labels: Tensor, logits: Tensor, *, ignore_index: int) -> None:
-    """Check that a label map can supervise class scores of the same size.
+def checked_labels(
+    labels: Shaped[Tensor, "..."], logits: Shaped[Tensor, "..."], *, ignore_index: int
+) -> Int64[Tensor, "b h w"]:
+    """The label map as int64, after a check that it can supervise class scores of the same size.
 
     Raises:
-        ValueError: logits is not (B,K,H,W), labels is not int64 (B,H,W), or it holds a class outside 0..K-1.
+        ValueError: logits is not (B,K,H,W), labels is not integers (B,H,W), or it holds a class outside 0..K-1.
     """
     if logits.ndim != 4:
         raise ValueError(f"logits must be (B,K,H,W), got shape {tuple(logits.shape)}")
     if labels.shape != (logits.shape[0], *logits.shape[2:]):
         raise ValueError(f"labels must be (B,H,W) like logits {tuple(logits.shape)}, got {tuple(labels.shape)}")
-    if labels.dtype != torch.int64:
-        raise ValueError(f"labels must be int64, got {labels.dtype}")
+    labels = as_label_map("labels", labels)
     known = (labels >= 0) & (labels < logits.shape[1]) | (labels == ignore_index)
     if not known.all():
         raise ValueError(f"labels must be in 0..{logits.shape[1] - 1} or {ignore_index}")
+    return labels

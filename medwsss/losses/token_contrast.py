@@ -1,15 +1,15 @@
 """Patch token contrast: tokens of one class alike, tokens of different classes orthogonal (ToCo, CVPR 2023)."""
 
-import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor
 
+from medwsss.dtypes import as_label_map, at_least_float32
 from medwsss.losses.contrastive_affinity import token_pairs
 
 
 def token_contrast_loss(
-    features: Float[Tensor, "b dim h w"], labels: Int[Tensor, "b h w"], *, ignore_index: int = 255
+    features: Float[Tensor, "b dim h w"], labels: Integer[Tensor, "b h w"], *, ignore_index: int = 255
 ) -> Float[Tensor, ""]:
     """½(1 − mean |cos| over positive pairs) + ½ mean |cos| over negative pairs (patch token contrast of ToCo).
 
@@ -23,16 +23,14 @@ def token_contrast_loss(
         ignore_index: label of tokens that take no part.
 
     Raises:
-        ValueError: shapes do not fit or labels is not int64.
+        ValueError: shapes do not fit or labels does not hold integers.
     """
     if features.ndim != 4:
         raise ValueError(f"features must be (B,C,H,W), got shape {tuple(features.shape)}")
     if labels.shape != (features.shape[0], *features.shape[2:]):
         raise ValueError(f"labels must be (B,H,W) like features {tuple(features.shape)}, got {tuple(labels.shape)}")
-    if labels.dtype != torch.int64:
-        raise ValueError(f"labels must be int64, got {labels.dtype}")
-    positive, negative = token_pairs(labels, ignore_index=ignore_index)
-    tokens = F.normalize(features.flatten(2), dim=1)
+    positive, negative = token_pairs(as_label_map("labels", labels), ignore_index=ignore_index)
+    tokens = F.normalize(at_least_float32("features", features).flatten(2), dim=1)
     similarity = (tokens.transpose(1, 2) @ tokens).abs()
     attraction = 1 - (similarity * positive).sum() / (positive.sum() + 1)
     repulsion = (similarity * negative).sum() / (negative.sum() + 1)

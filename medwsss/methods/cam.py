@@ -63,7 +63,7 @@ class CamBaseline(Method):
             iterations=self.config.pixel_adaptive.iterations,
         )
         prediction = self.predict(batch.images, batch.image_labels)
-        return Explanation(cams, prediction.uncertainty, labels, prediction.probs.argmax(dim=1))
+        return Explanation(cams, prediction.uncertainty, labels, prediction.probs.max(dim=1).indices)
 
     def _cams(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b cls h w"]:
         (cams,) = multi_scale_cams(self._score_maps, images, scales=self.config.cam.scales)

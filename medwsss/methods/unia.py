@@ -159,7 +159,10 @@ class UniA(Method):
         cams = self._source(self.seeds(batch), step)
         probs = upsampled(self.decoder(inferred.final), batch.images).softmax(dim=1)
         return Explanation(
-            cams, self._uncertainty_map(inferred, probs), self.pseudo_labels(batch, cams, affinity), probs.argmax(dim=1)
+            cams,
+            self._uncertainty_map(inferred, probs),
+            self.pseudo_labels(batch, cams, affinity),
+            probs.max(dim=1).indices,
         )
 
     def _infer(self, features: Features) -> Inferred:

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float64, Int64, Integer
 from torch import Tensor
 
+from medwsss.dtypes import as_label_map
 from medwsss.labels import IGNORE
 
 
@@ -55,7 +56,7 @@ def confusion_matrix(
             [0, classes) nor ``ignore_index``.
     """
     _check_maps(prediction, reference, classes)
-    predicted, true = prediction.long(), reference.long()
+    predicted, true = as_label_map("prediction", prediction), as_label_map("reference", reference)
     kept = (predicted != ignore_index) & (true != ignore_index)
     row, column = true[kept], predicted[kept]
     for name, label in (("prediction", column), ("reference", row)):
@@ -94,8 +95,5 @@ def class_scores(matrix: Integer[Tensor, "k k"]) -> ClassScores:
 def _check_maps(prediction: Tensor, reference: Tensor, classes: int) -> None:
     if prediction.shape != reference.shape:
         raise ValueError(f"prediction has shape {tuple(prediction.shape)}, reference {tuple(reference.shape)}")
-    for name, labels in (("prediction", prediction), ("reference", reference)):
-        if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-            raise ValueError(f"{name} must be an integer label map, not {labels.dtype}")
     if classes < 1:
         raise ValueError(f"classes must be at least 1, not {classes}")

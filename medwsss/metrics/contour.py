@@ -7,6 +7,8 @@ from jaxtyping import Bool, Float64, Int64, Integer
 from torch import Tensor
 from torch.nn import functional
 
+from medwsss.dtypes import as_label_map
+
 
 def contour_counts(
     prediction: Integer[Tensor, "*b h w"],
@@ -29,8 +31,8 @@ def contour_counts(
     _check(prediction, reference, classes, tolerance)
     height, width = prediction.shape[-2:]
     radius = math.ceil(tolerance * math.hypot(height, width))
-    predicted = _boundaries(prediction.reshape(-1, height, width), classes)
-    true = _boundaries(reference.reshape(-1, height, width), classes)
+    predicted = _boundaries(as_label_map("prediction", prediction).reshape(-1, height, width), classes)
+    true = _boundaries(as_label_map("reference", reference).reshape(-1, height, width), classes)
     columns = (
         _matched(true, predicted, radius),
         _matched(predicted, true, radius),
@@ -62,10 +64,10 @@ def mean_contour_f(counts: Int64[Tensor, "k 4"]) -> float:
     return float(contour_f(counts)[counts[:, 2].cpu() > 0].mean())
 
 
-def _boundaries(labels: Integer[Tensor, "n h w"], classes: int) -> Bool[Tensor, "n k h w"]:
+def _boundaries(labels: Int64[Tensor, "n h w"], classes: int) -> Bool[Tensor, "n k h w"]:
     """Pixels whose membership differs from the right, lower or lower-right neighbour; the edge repeats outside."""
     names = torch.arange(classes, device=labels.device)
-    inside = labels.long()[:, None] == names[:, None, None]
+    inside = labels[:, None] == names[:, None, None]
     right = torch.cat([inside[..., 1:], inside[..., -1:]], dim=-1)
     lower = torch.cat([inside[..., 1:, :], inside[..., -1:, :]], dim=-2)
     diagonal = torch.cat([right[..., 1:, :], right[..., -1:, :]], dim=-2)
@@ -100,9 +102,6 @@ def _dilated(mask: Bool[Tensor, "m h w"], radius: int) -> Bool[Tensor, "m h w"]:
 def _check(prediction: Tensor, reference: Tensor, classes: int, tolerance: float) -> None:
     if prediction.shape != reference.shape or prediction.ndim < 2:
         raise ValueError(f"prediction has shape {tuple(prediction.shape)}, reference {tuple(reference.shape)}")
-    for name, labels in (("prediction", prediction), ("reference", reference)):
-        if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-            raise ValueError(f"{name} must be an integer label map, not {labels.dtype}")
     if classes < 1:
         raise ValueError(f"classes must be at least 1, not {classes}")
     if not 0.0 <= tolerance < 1.0:

@@ -36,7 +36,7 @@ class Features:
     tokens: Float[Tensor, "b dim h w"]
     """After the last block and the final norm: Z of the paper."""
     auxiliary: Float[Tensor, "b dim h w"]
-    """After the auxiliary block."""
+    """After the auxiliary block, or before the first one."""
 
 
 class Encoder(nn.Module):
@@ -53,10 +53,12 @@ class Encoder(nn.Module):
         super().__init__()
         self.vit = _create(config, image_size)
         depth = len(self.vit.blocks)
-        self.auxiliary_block = _block_index(config.auxiliary_block, depth)
+        self.auxiliary_block = None if config.auxiliary_block == "stem" else _block_index(config.auxiliary_block, depth)
         self.affinity_blocks = tuple(_block_index(index, depth) for index in config.affinity_blocks)
         self.dim: int = self.vit.embed_dim
         self.patch_size = int(self.vit.feature_info[0]["reduction"])
+        if image_size < self.patch_size:
+            raise ConfigError(f"data.grid.crop is {image_size}, less than one patch of {self.patch_size} pixels")
         self.precision = config.precision
         self.weights_note = "weights: random initialisation"
         if config.weights is not None:
@@ -134,7 +136,12 @@ def load_weights(vit: VisionTransformer, path: Path) -> str:
     Raises:
         WeightsError: the file is missing, unreadable, holds code instead of tensors, or fits another encoder.
     """
-    state = checkpoint_filter_fn(_read_state(path), vit)
+    try:
+        state = checkpoint_filter_fn(_read_state(path), vit)
+    except (RuntimeError, ValueError, IndexError, KeyError):  # timm reshapes tensors by name before it compares them
+        raise WeightsError(
+            f"{path} does not fit this encoder: choose the encoder.name the file was made with"
+        ) from None
     own = vit.state_dict()
     state = {name: tensor for name, tensor in state.items() if not name.startswith(("head.", "fc_norm."))}
     missing = sorted(set(own) - set(state))
@@ -157,13 +164,14 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             return safetensors.torch.load_file(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, EOFError) as error:
-        raise WeightsError(f"cannot read weights {path}: {' '.join(str(error).split())[:200]}") from None
-    except Exception as error:  # unpickling refuses foreign code with several exception types
-        raise WeightsError(f"{path} is refused: {' '.join(str(error).split())[:200]}") from None
+        reason = " ".join(str(error).split())[:200] or "it ends too early"
+        raise WeightsError(f"cannot read weights {path}: {reason}; fetch the file again") from None
+    except Exception:  # unpickling refuses foreign code with several exception types, and advice that is not ours
+        raise WeightsError(f"{path} is refused: it holds more than tensors, perhaps code; pass .safetensors") from None
     for key in ("state_dict", "model"):
         loaded = loaded.get(key, loaded) if isinstance(loaded, dict) else loaded
-    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise WeightsError(f"{path} holds no table of tensors")
+    if not isinstance(loaded, dict) or not all(isinstance(n, str) and isinstance(t, Tensor) for n, t in loaded.items()):
+        raise WeightsError(f"{path} holds no table of tensors by name: pass the state dict of an encoder")
     return loaded
 
 

@@ -28,7 +28,7 @@ def symmetric_affinity(attention: Float[Tensor, "b n n"], *, rounds: int = 3) ->
 
 
 def random_walk(
-    cams: Float[Tensor, "b cls h w"], affinity: Float[Tensor, "b n n"], *, steps: int = 2, power: float | int = 2
+    cams: Float[Tensor, "b cls h w"], affinity: Float[Tensor, "b n n"], *, steps: int = 2, power: float = 2
 ) -> Float[Tensor, "b cls h w"]:
     """Spread maps over tokens: ``steps`` products with the element-wise ``power`` of the affinity, rows summing to 1.
 
@@ -47,8 +47,9 @@ def random_walk(
     if cams.ndim != 4 or not cams.is_floating_point():
         raise ValueError(f"cams must be floats (B, M, H, W), not {cams.dtype} of shape {tuple(cams.shape)}")
     tokens = cams.shape[2] * cams.shape[3]
-    if affinity.shape != (len(cams), tokens, tokens):
-        raise ValueError(f"affinity must be ({len(cams)}, {tokens}, {tokens}), not {tuple(affinity.shape)}")
+    if affinity.shape != (len(cams), tokens, tokens) or not affinity.is_floating_point():
+        expected = f"({len(cams)}, {tokens}, {tokens})"
+        raise ValueError(f"affinity must be floats {expected}, not {affinity.dtype} of {tuple(affinity.shape)}")
     if not (affinity >= 0).all():
         raise ValueError("affinity must not hold negative values or NaN")
     if steps < 0 or not power > 0:
@@ -57,7 +58,7 @@ def random_walk(
     alone = strongest == 0
     # Divided by its maximum first, a row cannot vanish when high powers of small numbers underflow.
     sharpened = (affinity / strongest.masked_fill(alone, 1.0)).pow(power)
-    transition = sharpened / sharpened.sum(dim=2, keepdim=True).masked_fill(alone, 1.0)
+    transition = (sharpened / sharpened.sum(dim=2, keepdim=True).masked_fill(alone, 1.0)).to(cams.dtype)
     walked = cams.flatten(2).mT
     for _ in range(steps):
         walked = torch.where(alone, walked, transition @ walked)

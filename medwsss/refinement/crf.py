@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
 from medwsss.refinement.permutohedral import permutohedral_lattice
@@ -13,15 +14,15 @@ _SMALLEST_PROB = 1e-5
 
 @torch.no_grad()
 def dense_crf(
-    image: UInt8[Tensor, "h w 3"],
-    probs: Float[Tensor, "k h w"],
+    image: UInt8[Tensor, "h w 3"] | UInt8[np.ndarray, "h w 3"],
+    probs: Float[Tensor, "k h w"] | Float[np.ndarray, "k h w"],
     *,
     iterations: int = 10,
-    gaussian_xy: float | int = 1,
-    gaussian_weight: float | int = 1,
-    bilateral_xy: float | int = 121,
-    bilateral_rgb: float | int = 5,
-    bilateral_weight: float | int = 4,
+    gaussian_xy: float = 1,
+    gaussian_weight: float = 1,
+    bilateral_xy: float = 121,
+    bilateral_rgb: float = 5,
+    bilateral_weight: float = 4,
 ) -> Float[Tensor, "k h w"]:
     """Mean field of a dense CRF with Potts compatibility (Krähenbühl and Koltun 2011); probabilities that sum to 1.
 
@@ -30,8 +31,8 @@ def dense_crf(
     through a lattice that approximates the sums over all pairs in time and memory linear in the pixels.
 
     Args:
-        image: intensities 0..255.
-        probs: class probabilities; values below 1e-5 count as 1e-5.
+        image: intensities 0..255; an array as image readers give it will do, and the answer is a tensor all the same.
+        probs: class probabilities, tensor or array; values below 1e-5 count as 1e-5.
         iterations: mean field updates; 0 returns the normalised probabilities.
         gaussian_xy: width of the position kernel, in pixels.
         gaussian_weight: its weight w_g.
@@ -43,6 +44,7 @@ def dense_crf(
         ValueError: ``image`` is not uint8 (h, w, 3), ``probs`` is not float (K, h, w) in [0, 1], a width is not
             positive, or a weight or ``iterations`` is negative.
     """
+    image, probs = _as_tensor(image), _as_tensor(probs)
     _check_inputs(image, probs)
     _check_settings(
         positive={"gaussian_xy": gaussian_xy, "bilateral_xy": bilateral_xy, "bilateral_rgb": bilateral_rgb},
@@ -61,6 +63,11 @@ def dense_crf(
         messages = gaussian_weight * gaussian(current) + bilateral_weight * bilateral(current)
         current = (log_probs + messages).softmax(dim=1)
     return current.T.reshape(probs.shape).to(probs.dtype)
+
+
+def _as_tensor(values: Tensor | Shaped[np.ndarray, "..."]) -> Tensor:
+    """Arrays are copied: those of image readers may be read-only or run backwards, which torch does not take."""
+    return torch.from_numpy(values.copy()) if isinstance(values, np.ndarray) else values
 
 
 def _features(image: UInt8[Tensor, "h w 3"]) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n 3"]]:
@@ -89,7 +96,7 @@ def _check_inputs(image: Tensor, probs: Tensor) -> None:
         raise ValueError("probs must lie in [0, 1]")
 
 
-def _check_settings(*, positive: Mapping[str, float | int], not_negative: Mapping[str, float | int]) -> None:
+def _check_settings(*, positive: Mapping[str, float], not_negative: Mapping[str, float]) -> None:
     for name, value in positive.items():
         if not value > 0:
             raise ValueError(f"{name} must be positive, not {value}")

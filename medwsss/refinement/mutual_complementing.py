@@ -1,9 +1,10 @@
 """Mutual complementing refinement: three label maps of one image repair each other."""
 
 import torch
-from jaxtyping import Integer
+from jaxtyping import Int64, Integer
 from torch import Tensor
 
+from medwsss.dtypes import as_label_map
 from medwsss.labels import BACKGROUND, IGNORE
 
 
@@ -13,7 +14,7 @@ def complement(
     affinity_labels: Integer[Tensor, "*grid"],
     *,
     ignore_index: int = IGNORE,
-) -> Integer[Tensor, "*grid"]:
+) -> Int64[Tensor, "*grid"]:
     """P of UniA, Eq. 12-15: affinity labels, holes filled from colour labels, overruled where seed and colour agree.
 
     Only classes fill or overrule: agreement on background or on ``ignore_index`` changes nothing.
@@ -28,9 +29,8 @@ def complement(
         ValueError: the three are not integer maps of one shape.
     """
     maps = {"seed_labels": seed_labels, "colour_labels": colour_labels, "affinity_labels": affinity_labels}
+    seed_labels, colour_labels, affinity_labels = (as_label_map(name, labels) for name, labels in maps.items())
     for name, labels in maps.items():
-        if labels.dtype == torch.bool or labels.is_floating_point() or labels.is_complex():
-            raise ValueError(f"{name} must hold integers, not {labels.dtype}")
         if labels.shape != seed_labels.shape:
             raise ValueError(f"{name} has shape {tuple(labels.shape)}, seed_labels has {tuple(seed_labels.shape)}")
     colour_is_class = _is_class(colour_labels, ignore_index)

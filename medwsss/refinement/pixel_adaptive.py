@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, Integer, Shaped
+from jaxtyping import Float, Int, Integer, Shaped
 from torch import Tensor
 
+from medwsss.boxes import inside_boxes
+from medwsss.dtypes import at_least_float32
 from medwsss.labels import BACKGROUND, IGNORE
 
 DILATIONS = (1, 2, 4, 8, 12, 24)
@@ -44,8 +46,9 @@ def pixel_adaptive_refinement(
         raise ValueError(f"images must be floats (B, C, h, w), not {images.dtype} of shape {tuple(images.shape)}")
     if masks.ndim != 4 or not masks.is_floating_point() or len(masks) != len(images):
         raise ValueError(f"masks must be floats ({len(images)}, K, h, w), not {masks.dtype} of {tuple(masks.shape)}")
+    dilations = [int(dilation) for dilation in dilations]  # an array will do as well
     _check_neighbourhood(dilations, iterations)
-    refined = _at_least_float32(masks)
+    refined = at_least_float32("masks", masks)
     if masks.shape[2:] != images.shape[2:]:
         refined = F.interpolate(refined, size=images.shape[2:], mode="bilinear", align_corners=True)
     weights = _weights(images.to(refined.dtype), dilations)
@@ -54,7 +57,7 @@ def pixel_adaptive_refinement(
         for index, neighbour in enumerate(_neighbours(refined, dilations)):
             total.addcmul_(neighbour, weights[:, index, None])
         refined = total
-    return refined.to(masks.dtype)
+    return refined.detach().to(masks.dtype)
 
 
 @torch.no_grad()
@@ -63,8 +66,8 @@ def refined_pseudo_labels(
     cams: Float[Tensor, "b cls hm wm"],
     image_labels: Shaped[Tensor, "b cls"],
     *,
-    high: float | int,
-    low: float | int,
+    high: float,
+    low: float,
     boxes: Integer[Tensor, "b 4"] | None = None,
     downscale: int = 2,
     dilations: Sequence[int] = DILATIONS,
@@ -98,13 +101,13 @@ def refined_pseudo_labels(
         raise ValueError(f"downscale must be at least 1 and at most the image's shorter side, not {downscale}")
     height, width = images.shape[2:]
     size = (height // downscale, width // downscale)
-    scores, classes = _tagged_scores(_resized(_at_least_float32(cams), size), image_labels.to(cams.device))
+    scores, classes = _tagged_scores(_resized(at_least_float32("cams", cams), size), image_labels.to(cams.device))
     probs = torch.cat([_with_background(scores, high), _with_background(scores, low)], dim=1)
     refined = pixel_adaptive_refinement(_resized(images, size), probs, dilations=dilations, iterations=iterations)
-    in_high, in_low = (half.argmax(dim=1) for half in _resized(refined, (height, width)).chunk(2, dim=1))
+    in_high, in_low = (half.max(dim=1).indices for half in _resized(refined, (height, width)).chunk(2, dim=1))
     labels = classes.gather(1, in_high.flatten(1)).view_as(in_high)
     labels = labels.masked_fill(in_high == 0, ignore_index).masked_fill((in_high == 0) & (in_low == 0), BACKGROUND)
-    return labels if boxes is None else labels.masked_fill(~_inside(boxes, labels), ignore_index)
+    return labels.masked_fill(~inside_boxes(boxes, labels), ignore_index)
 
 
 def _tagged_scores(
@@ -122,17 +125,12 @@ def _tagged_scores(
     return scores.masked_fill(~tagged[:, :, None, None], -torch.inf), labels
 
 
-def _with_background(scores: Float[Tensor, "b t h w"], background: float | int) -> Float[Tensor, "b t1 h w"]:
+def _with_background(scores: Float[Tensor, "b t h w"], background: float) -> Float[Tensor, "b t1 h w"]:
     return F.pad(scores, (0, 0, 0, 0, 1, 0), value=background).softmax(dim=1)
 
 
 def _resized(maps: Float[Tensor, "b k h w"], size: tuple[int, int]) -> Float[Tensor, "b k h2 w2"]:
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
-
-
-def _at_least_float32(maps: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k h w"]:
-    """The 1e-8 in the formulas and the small weights would vanish in 16 bits."""
-    return maps.to(torch.promote_types(maps.dtype, torch.float32))
 
 
 def _neighbours(maps: Float[Tensor, "b k h w"], dilations: Sequence[int]) -> Iterator[Tensor]:
@@ -179,19 +177,6 @@ def _position_weights(dilations: Sequence[int]) -> Float[Tensor, " n"]:
     """Softmax over neighbours of −(d / (std d + 1e-8) / 0.3)², d the Euclidean distance."""
     steps = torch.tensor([dilation * (dy * dy + dx * dx) ** 0.5 for dilation in dilations for dy, dx in _DIRECTIONS])
     return (steps / (steps.std() + 1e-8) / KERNEL_WIDTH).square().neg().softmax(dim=0)
-
-
-def _inside(boxes: Tensor, labels: Int[Tensor, "b h w"]) -> Bool[Tensor, "b h w"]:
-    """True inside each image's box, as (B, h, w)."""
-    batch, height, width = labels.shape
-    if boxes.shape != (batch, 4) or boxes.is_floating_point():
-        raise ValueError(f"boxes must be integers of shape ({batch}, 4), not {boxes.dtype} of {tuple(boxes.shape)}")
-    top, bottom, left, right = boxes.to(labels.device, torch.int64)[:, :, None, None].unbind(dim=1)
-    if not ((top >= 0) & (top <= bottom) & (bottom <= height) & (left >= 0) & (left <= right) & (right <= width)).all():
-        raise ValueError(f"boxes must be [top, bottom, left, right) within {height}×{width}, not {boxes.tolist()}")
-    rows = torch.arange(height, device=labels.device)[:, None]
-    columns = torch.arange(width, device=labels.device)
-    return (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
 
 
 def _check_neighbourhood(dilations: Sequence[int], iterations: int) -> None:

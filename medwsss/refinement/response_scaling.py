@@ -6,11 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from medwsss.dtypes import at_least_float32
+
 Refine = Callable[[Tensor], Tensor]
 
 
 def response_scaling_weights(
-    probs: Float[Tensor, "c h w"], *, scales: Sequence[float | int], refine: Refine | None = None
+    probs: Float[Tensor, "c h w"], *, scales: Sequence[float], refine: Refine | None = None
 ) -> Float[Tensor, "h w"]:
     """W = 1 − U in [0, 1], U the min-max normalised spread of the labels under response scaling (URN, Eq. 6-10).
 
@@ -33,13 +35,14 @@ def response_scaling_weights(
         raise ValueError("probs must lie in [0, 1]")
     if len(scales) < 2 or any(not scale > 0 for scale in scales):
         raise ValueError(f"scales must be two or more positive exponents, not {tuple(scales)}")
-    present = probs[torch.unique(probs.argmax(dim=0))]
+    wide = at_least_float32("probs", probs)
+    present = wide[torch.unique(wide.max(dim=0).indices)]
     variances = [_label_variance(present, channel, scales, refine) for channel in range(len(present))]
-    return 1 - _min_max(torch.stack(variances).amax(dim=0))
+    return (1 - _min_max(torch.stack(variances).amax(dim=0))).to(probs.dtype)
 
 
 def _label_variance(
-    probs: Float[Tensor, "k h w"], channel: int, scales: Sequence[float | int], refine: Refine | None
+    probs: Float[Tensor, "k h w"], channel: int, scales: Sequence[float], refine: Refine | None
 ) -> Float[Tensor, "h w"]:
     """Unbiased variance over scales of the indicator that the arg-max is ``channel``."""
     indicators = []
@@ -47,7 +50,7 @@ def _label_variance(
         scaled = probs.clone()
         scaled[channel] = scaled[channel] ** scale
         refined = scaled if refine is None else refine(scaled)
-        indicators.append(refined.argmax(dim=0) == channel)
+        indicators.append(refined.max(dim=0).indices == channel)
     return torch.stack(indicators).to(probs.dtype).var(dim=0)
 
 

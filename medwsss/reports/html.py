@@ -37,13 +37,18 @@ def write_report(
     folder = out_dir.resolve()
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{out_dir} is a file: choose a folder for the report")
+    blocked = [name for name in (*_PICTURES, *REPORT_FILES) if (folder / name).is_dir()]
+    if blocked:  # found before the first file is moved, so that no report is half old and half new
+        raise OutputError(f"{out_dir / blocked[0]} is a folder where a report has a file: choose another folder")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as partial:
             _write_files(Path(partial), evaluation, sources, title, notes or {})
             _move(Path(partial), folder)
     except OSError as error:
-        raise OutputError(f"cannot write the report to {out_dir} ({error.strerror}): choose another folder") from error
+        raise OutputError(
+            f"cannot write the report to {out_dir} ({error.strerror or error}): choose another folder"
+        ) from error
     return out_dir / "report.html"
 
 

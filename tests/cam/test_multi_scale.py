@@ -1,5 +1,6 @@
 import inspect
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -31,6 +32,14 @@ def test_scale_one_runs_first_and_once_whether_listed_or_not(scales: tuple[float
     multi_scale_cams(score_maps, torch.rand(2, 3, 10, 13), scales=scales)
     others = [(4, 3, int(10 * scale), int(13 * scale)) for scale in scales if scale != 1]
     assert sizes == [(4, 3, 10, 13), *others]
+
+
+def test_scales_may_be_an_array() -> None:
+    images, scales = torch.rand(1, 3, 8, 12, generator=torch.Generator().manual_seed(0)), (1.0, 0.5, 1.5)
+    expected = multi_scale_cams(lambda batch: (batch,), images, scales=scales)
+    for array in (np.array(scales, dtype=np.float32), torch.tensor(scales)):
+        (cams,) = inspect.unwrap(multi_scale_cams)(lambda batch: (batch,), images, scales=array)
+        assert torch.equal(cams, expected[0])
 
 
 def test_a_mirrored_image_gets_mirrored_cams() -> None:

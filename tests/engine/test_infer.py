@@ -8,14 +8,16 @@ from medwsss.config.schema import GridConfig, InferenceConfig
 from medwsss.engine.infer import predict_views, segment_volume
 from medwsss.labels import LabelSet
 from medwsss.methods import build_method
-from medwsss.methods.method import Prediction
+from medwsss.methods.method import Method, Prediction
 from medwsss.volumes.volume import Volume
 
 CPU = torch.device("cpu")
 
 
-class Threshold:
-    """Stands for a method: bright pixels are class 1."""
+class Threshold(Method):
+    """Bright pixels are class 1; it has nothing to train or explain."""
+
+    training_step = explain = None  # type: ignore[assignment]
 
     def predict(self, images: Tensor, image_labels: Tensor | None = None) -> Prediction:
         bright = images[:, :1]
@@ -39,7 +41,7 @@ def volume(shape: tuple[int, ...] = (24, 20, 3), axes: tuple[int, int, int] = (0
 
 def segment(of: Volume, tags: np.ndarray | None = None, spacing_mm: float = 1.5) -> np.ndarray:
     result = segment_volume(
-        Threshold(),  # type: ignore[arg-type]
+        Threshold(),
         of,
         grid=GridConfig(spacing_mm=spacing_mm, percentiles=(0.0, 100.0)),
         inference=InferenceConfig(flip=True, batch_size=2),
@@ -76,7 +78,7 @@ def test_tags_clear_the_slices_they_rule_out() -> None:
 
 def test_a_flipped_view_is_flipped_back_before_averaging() -> None:
     images = torch.rand(1, 3, 16, 16)
-    averaged = predict_views(Threshold(), images, None, scales=(1.0,), flip=True)  # type: ignore[arg-type]
+    averaged = predict_views(Threshold(), images, None, scales=(1.0,), flip=True)
     torch.testing.assert_close(averaged.probs[:, 1:], images[:, :1])
 
 

@@ -33,6 +33,11 @@ def test_a_negative_step_is_refused() -> None:
         poly_warmup(-1, base_lr=1.0, warmup_steps=0, total_steps=10)
 
 
+def test_a_negative_base_rate_is_refused() -> None:
+    with pytest.raises(ValueError, match="base_lr"):
+        poly_warmup(1, base_lr=-1.0, warmup_steps=0, total_steps=10)
+
+
 @pytest.mark.data
 def test_recorded_rates_match(golden: Callable[[str], dict[str, np.ndarray]]) -> None:
     case = golden("toco_PolyWarmupAdamW_lr")

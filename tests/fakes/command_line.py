@@ -8,8 +8,8 @@ from pathlib import Path
 from unittest import mock
 
 import yaml
-from fakes.networks import tiny_run_config
 
+from fakes.networks import tiny_run_config
 from medwsss.cli.main import run
 
 

@@ -75,10 +75,19 @@ def test_no_positives_or_no_negatives_is_zero_with_a_zero_gradient(
     assert (affinity.grad == 0).all()
 
 
+def test_16_bits_and_uint8_labels_give_the_same_loss_without_overflow() -> None:
+    generator = torch.Generator().manual_seed(0)
+    affinity = torch.rand(1, 400, 400, generator=generator).half()  # 160,000 pairs: their sum passes the largest half
+    labels = torch.randint(0, 3, (1, 20, 20), generator=generator)
+    expected = contrastive_affinity_loss(affinity.double(), labels).item()
+    assert contrastive_affinity_loss(affinity, labels.byte()).item() == pytest.approx(expected, rel=1e-5)
+
+
 def test_bad_arguments_are_refused_by_name() -> None:
     loss = inspect.unwrap(contrastive_affinity_loss)
     for argument, call in {
         "affinity": lambda: loss(AFFINITY[:, :2], LABELS),
+        "affinity must hold floats": lambda: loss(AFFINITY.long(), LABELS),
         "labels": lambda: loss(AFFINITY, LABELS.float()),
         "temperature": lambda: loss(AFFINITY, LABELS, temperature=0.0),
         "radius": lambda: loss(AFFINITY, LABELS, radius=0),

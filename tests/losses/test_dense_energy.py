@@ -85,6 +85,18 @@ def test_an_empty_box_is_zero_with_a_zero_gradient_and_odd_sizes_work() -> None:
     assert dense_energy_loss(images, logits, labels).item() < 0
 
 
+def test_uint8_images_and_labels_and_16_bit_scores_give_the_same_energy_without_overflow() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(100, 120, (1, 3, 64, 64), generator=generator)
+    logits = torch.randn(1, 3, 64, 64, generator=generator).half()
+    labels = torch.full((1, 64, 64), 255)
+    expected = dense_energy_loss(images.double(), logits.double(), labels, weight=1.0)
+    assert -expected.item() > torch.finfo(torch.float16).max
+    assert dense_energy_loss(images.byte(), logits, labels.byte(), weight=1.0).item() == pytest.approx(
+        expected.item(), rel=1e-5
+    )
+
+
 def test_bad_arguments_are_refused_by_name() -> None:
     loss, (images, logits, labels) = inspect.unwrap(dense_energy_loss), _random_case()
     for argument, call in {

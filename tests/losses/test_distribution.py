@@ -77,10 +77,17 @@ def test_constant_target_is_uniform_and_no_spread_gives_no_nan(value: int) -> No
     assert distribution_loss(mean, std, torch.full((1, 3, 3), value)).item() == pytest.approx(0.0, abs=1e-6)
 
 
+def test_the_regulariser_of_16_bits_does_not_overflow() -> None:
+    mean = torch.full((1, 2, 3, 3), 300.0, dtype=torch.float16)
+    assert gaussian_regulariser(mean, torch.ones_like(mean)).item() == pytest.approx(300**2 / 2)
+
+
 def test_bad_arguments_are_refused_by_name() -> None:
     mean, target = torch.zeros(1, 2, 3, 3), torch.zeros(1, 3, 3)
     with pytest.raises(ValueError, match="std"):
         distribution_loss(mean, mean - 1, target)
+    with pytest.raises(ValueError, match="mean"):
+        inspect.unwrap(distribution_loss)(mean.long(), mean, target)
     with pytest.raises(ValueError, match="target"):
         distribution_loss(mean, mean, target + 255)
     with pytest.raises(ValueError, match="target"):

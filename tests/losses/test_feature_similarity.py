@@ -68,11 +68,17 @@ def test_an_image_of_one_colour_pulls_and_opposite_colours_push() -> None:
     assert feature_similarity_loss(torch.tensor([0.0, 1.0]).expand(1, 3, 1, 2), maps).item() < 0
 
 
+def test_16_bits_give_the_same_loss() -> None:
+    images, maps = (values.detach().half() for values in _random_case())
+    expected = feature_similarity_loss(images.double(), maps.double()).item()
+    assert feature_similarity_loss(images, maps).item() == pytest.approx(expected, rel=1e-4)
+
+
 def test_bad_arguments_are_refused_by_name() -> None:
     loss, (images, maps) = inspect.unwrap(feature_similarity_loss), _random_case()
     for argument, call in {
         "images must be in": lambda: loss(images * 255, maps),
-        "images must be .B": lambda: loss(images[:, :1], maps),
+        "images must be floats .B": lambda: loss(images[:, :1], maps),
         "maps": lambda: loss(images, maps[..., :2]),
         "sigma": lambda: loss(images, maps, sigma=0.0),
     }.items():

@@ -60,6 +60,12 @@ def test_very_low_scores_can_still_be_drawn() -> None:
     assert logits.grad.isfinite().all()
 
 
+def test_positions_may_be_int32() -> None:
+    indices = torch.tensor([[[0, 1, 1]]])
+    given = [importance_sampling_loss(LOGITS, torch.ones(1, 1), indices=i) for i in (indices, indices.int())]
+    assert given[0] == given[1]
+
+
 def test_bad_arguments_are_refused_by_name() -> None:
     loss, present = inspect.unwrap(importance_sampling_loss), torch.ones(1, 1)
     for argument, call in {
@@ -68,7 +74,7 @@ def test_bad_arguments_are_refused_by_name() -> None:
         "image_labels must hold": lambda: loss(LOGITS, present * 2),
         "samples": lambda: loss(LOGITS, present, samples=0),
         "indices must be in": lambda: loss(LOGITS, present, indices=torch.tensor([[[2]]])),
-        "indices must be int64": lambda: loss(LOGITS, present, indices=torch.tensor([[[1.0]]])),
+        "indices must hold integers": lambda: loss(LOGITS, present, indices=torch.tensor([[[1.0]]])),
         "indices must be .* with S": lambda: loss(LOGITS, present, indices=torch.tensor([[1]])),
     }.items():
         with pytest.raises(ValueError, match=argument):

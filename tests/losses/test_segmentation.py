@@ -67,11 +67,26 @@ def test_one_label_everywhere_is_finite_with_a_gradient(label: int) -> None:
     assert (loss.item() == 0) == (label == 255)
 
 
+def test_labels_of_uint8_and_scores_of_16_bits_give_the_same_loss_without_overflow() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 200, 200, generator=generator).half()  # the sum over pixels passes the largest half
+    labels = torch.randint(0, 3, (2, 200, 200), generator=generator)
+    weights = torch.rand(2, 200, 200, generator=generator)
+    for loss in (balanced_cross_entropy, lambda x, y: weighted_cross_entropy(x, y, weights)):
+        assert loss(logits, labels.byte()).item() == pytest.approx(loss(logits.double(), labels).item(), rel=1e-5)
+
+
+def test_scores_of_16_bits_get_a_finite_gradient_without_foreground() -> None:
+    logits = torch.zeros(1, 2, 1, 1, dtype=torch.float16, requires_grad=True)
+    (gradient,) = torch.autograd.grad(balanced_cross_entropy(logits, torch.zeros(1, 1, 1, dtype=torch.int64)), logits)
+    assert gradient.isfinite().all()
+
+
 def test_bad_arguments_are_refused_by_name() -> None:
     weights = torch.ones(1, 1, 4)
     for argument, call in {
         "labels": lambda: balanced_cross_entropy(LOGITS, LABELS + 1),
-        "labels must be int64": lambda: inspect.unwrap(balanced_cross_entropy)(LOGITS, LABELS.float()),
+        "labels must hold integers": lambda: inspect.unwrap(balanced_cross_entropy)(LOGITS, LABELS.float()),
         "labels must be .B,H,W.": lambda: inspect.unwrap(balanced_cross_entropy)(LOGITS, LABELS[:, :, :3]),
         "weights": lambda: weighted_cross_entropy(LOGITS, LABELS, weights * 255),
         "weights must be": lambda: inspect.unwrap(weighted_cross_entropy)(LOGITS, LABELS, weights[:, :, :2]),

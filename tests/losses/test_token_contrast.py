@@ -44,6 +44,12 @@ def test_missing_pairs_and_zero_tokens_are_finite_with_a_gradient(row: list[int]
     assert features.grad.isfinite().all()
 
 
+def test_zero_tokens_of_16_bits_get_a_finite_gradient_and_uint8_labels_are_taken() -> None:
+    features = torch.zeros(1, 3, 1, 2, dtype=torch.float16, requires_grad=True)
+    (gradient,) = torch.autograd.grad(token_contrast_loss(features, torch.tensor([[[0, 1]]]).byte()), features)
+    assert gradient.isfinite().all()
+
+
 def test_labels_of_another_shape_or_dtype_are_refused() -> None:
     loss, features = inspect.unwrap(token_contrast_loss), torch.zeros(1, 3, 2, 2)
     with pytest.raises(ValueError, match="labels"):

@@ -82,7 +82,7 @@ def test_bad_arguments_are_refused() -> None:
     raw = inspect.unwrap(confusion_matrix)
     with pytest.raises(ValueError, match="shape"):
         raw(torch.tensor([0, 1]), torch.tensor([0]), classes=2)
-    with pytest.raises(ValueError, match="prediction must be an integer"):
+    with pytest.raises(ValueError, match="prediction must hold integers"):
         raw(torch.tensor([0.0]), torch.tensor([0]), classes=2)
     with pytest.raises(ValueError, match="classes"):
         raw(torch.tensor([0]), torch.tensor([0]), classes=0)

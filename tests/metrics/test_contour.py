@@ -79,7 +79,7 @@ def test_bad_arguments_are_refused() -> None:
     raw, square = inspect.unwrap(contour_counts), with_square(2, 2)
     with pytest.raises(ValueError, match="shape"):
         raw(square, square[1:], classes=2)
-    with pytest.raises(ValueError, match="reference must be an integer"):
+    with pytest.raises(ValueError, match="reference must hold integers"):
         raw(square, square.float(), classes=2)
     with pytest.raises(ValueError, match="classes"):
         raw(square, square, classes=0)

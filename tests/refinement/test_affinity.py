@@ -62,6 +62,13 @@ def test_tokens_are_numbered_row_by_row() -> None:
     assert random_walk(cams, to_next, steps=1).flatten().tolist() == [1, 2, 3, 4, 5, 0]
 
 
+def test_the_affinity_may_have_another_float_dtype_than_the_cams() -> None:
+    cams, affinity = torch.rand(1, 2, 2, 2, dtype=torch.float64), attention(1, 4)
+    walked = random_walk(cams, affinity)
+    assert walked.dtype == torch.float64
+    torch.testing.assert_close(walked, random_walk(cams, affinity.double()), atol=1e-6, rtol=0)
+
+
 def test_shapes_and_ranges_are_checked_by_name() -> None:
     with pytest.raises(ValueError, match="attention"):
         inspect.unwrap(symmetric_affinity)(torch.rand(1, 2, 3))
@@ -72,6 +79,8 @@ def test_shapes_and_ranges_are_checked_by_name() -> None:
         random_walk(cams, torch.rand(1, 3, 3))
     with pytest.raises(ValueError, match="affinity"):
         random_walk(cams, -torch.rand(1, 4, 4))
+    with pytest.raises(ValueError, match="affinity"):
+        inspect.unwrap(random_walk)(cams, torch.ones(1, 4, 4, dtype=torch.int64))
     with pytest.raises(ValueError, match="steps"):
         random_walk(cams, torch.eye(4)[None], steps=-1)
     with pytest.raises(ValueError, match="power"):

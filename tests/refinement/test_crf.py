@@ -79,6 +79,15 @@ def test_a_single_pixel_keeps_its_label() -> None:
     assert result.argmax() == 1
 
 
+def test_arrays_of_an_image_reader_are_taken_and_answered_with_a_tensor() -> None:
+    image, probs = scene(9, 14)
+    array = image.flip(1).numpy()[:, ::-1]  # runs backwards
+    array.flags.writeable = False
+    result = dense_crf(array, probs.numpy())
+    assert isinstance(result, Tensor)
+    assert torch.equal(result, dense_crf(image, probs))
+
+
 @pytest.mark.data
 @pytest.mark.parametrize(("name", "settings"), [("DenseCRF", {}), ("crf_inference", OTHER_SETTINGS)])
 def test_probabilities_equal_the_recorded_cases(golden, name: str, settings: dict[str, float]) -> None:

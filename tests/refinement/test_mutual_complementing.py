@@ -54,6 +54,13 @@ def test_another_ignore_index_is_no_class() -> None:
     assert complement(nine, nine, one).item() == 9
 
 
+def test_uint8_maps_give_int64_labels() -> None:
+    seed, colour, affinity = torch.tensor([[0, 2, 1], [2, 2, 1], [0, 255, 1]], dtype=torch.uint8)
+    labels = complement(seed, colour, affinity)
+    assert labels.dtype == torch.int64
+    assert labels.tolist() == [2, 2, 1]
+
+
 def test_maps_of_other_shapes_or_floats_are_refused_by_name() -> None:
     labels = torch.zeros(1, 2, 2, dtype=torch.int64)
     function = inspect.unwrap(complement)

@@ -1,5 +1,6 @@
 import inspect
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -98,6 +99,13 @@ def test_a_flat_image_and_any_scale_of_intensities_are_no_trouble() -> None:
     torch.testing.assert_close(
         pixel_adaptive_refinement(255 * images, masks), pixel_adaptive_refinement(images, masks), atol=1e-4, rtol=0
     )
+
+
+def test_no_gradient_is_kept_even_without_iterations_and_dilations_may_be_an_array() -> None:
+    images, masks = smooth(1, 3, 9, 9, seed=0), smooth(1, 2, 9, 9, seed=1).requires_grad_()
+    assert not pixel_adaptive_refinement(images, masks, iterations=0).requires_grad
+    function = inspect.unwrap(pixel_adaptive_refinement)
+    assert torch.equal(function(images, masks, dilations=np.array([1, 2])), function(images, masks, dilations=(1, 2)))
 
 
 def test_smaller_masks_are_upsampled_with_aligned_corners() -> None:

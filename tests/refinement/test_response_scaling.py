@@ -66,6 +66,15 @@ def test_weights_equal_the_recorded_cases(golden, with_crf: bool) -> None:
         assert different <= 0.001
 
 
+def test_probabilities_of_16_bits_are_not_rounded_once_more_by_the_power() -> None:
+    probs = torch.randn(4, 40, 40, generator=torch.Generator().manual_seed(0)).softmax(dim=0).half()
+    weights = response_scaling_weights(probs, scales=SCALES)
+    assert weights.dtype == torch.float16
+    torch.testing.assert_close(
+        weights.float(), response_scaling_weights(probs.float(), scales=SCALES), atol=1e-3, rtol=0
+    )
+
+
 def test_inputs_out_of_range_are_refused_by_name() -> None:
     probs = torch.rand(2, 3, 3)
     for scales in ((), (1.0,), (1.0, 0.0), (1.0, -2.0)):
