@@ -64,17 +64,7 @@ def predict(
                 )
             except MedwsssError as error:
                 failed[item.name] = str(error)
-    record = {
-        "task": config.data.task,
-        "classes": list(labels.names),
-        "tags": str(tags) if tags else "none",
-        "run": str(run),
-        "checkpoint": checkpoint,
-        "method": config.method.name,
-        "cases": [item.name for item in items if item.name not in failed],
-        "failed": failed,
-    }
-    write_record(out, record)
+    write_record(out, items, config=config, labels=labels, run=run, checkpoint=checkpoint, tags=tags, failed=failed)
     typer.echo(f"{len(items) - len(failed)} volumes segmented, in {out}")
     for name, reason in failed.items():
         typer.echo(f"error: {name}: {reason}", err=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from medwsss.config.schema import RunConfig
+    from medwsss.config.schema import DataConfig, RunConfig
     from medwsss.data.loading import AcdcData
     from medwsss.engine.run_folder import RunFolder
 
@@ -84,15 +84,16 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
 
     from medwsss.cli.observer import RunObserver
     from medwsss.data.acdc import reference_masks
-    from medwsss.engine.run_folder import new_run, resumable_state
+    from medwsss.engine.run_folder import check_split_unchanged, new_run, resumable_state
     from medwsss.engine.seeding import derived_seed
     from medwsss.engine.train import train as run_training
     from medwsss.engine.validate import check_references, validation_scores
     from medwsss.methods import build_method
 
     device = torch.device(device_name)
+    state = resumable_state(run, config) if resume else None
     root = config.data.root or phantom_root(config)
-    data = loaded_data(config, root)
+    data = loaded_data(config.data, root, tags=run.tags if resume else None)
     references = reference_masks(root)
     check_references(data, references)
     typer.echo(f"data: {data.source}; tags {data.tags_source}; split {data.split_source}, hash {data.split.hash}")
@@ -100,9 +101,11 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
         torch.manual_seed(derived_seed(config.training.seed, "initialisation"))
         method = build_method(config, data.labels)
     typer.echo(f"{method.encoder.weights_note}; run folder {run.path}; device {device_name}")
-    first_step = resumable_state(run, config, data.split.hash).step if resume else 0
-    with nullcontext() if resume else new_run(run.path, config):
+    if state is not None:
+        check_split_unchanged(run, state, data.split.hash)
+    with new_run(run.path, config) if state is None else nullcontext():
         write_inputs(run, data)
+        first_step = 0 if state is None else state.step
         with RunObserver(run, iterations=config.training.iterations, first_step=first_step) as observer:
             try:
                 run_training(
@@ -122,12 +125,17 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
     report_held_out(config, run, method.eval(), data, root, device)
 
 
-def loaded_data(config: "RunConfig", root: Path) -> "AcdcData":
-    """The data set; tags derived from masks go through a table that lasts as long as the reading."""
+def loaded_data(config: "DataConfig", root: Path, *, tags: Path | None) -> "AcdcData":
+    """The data set, with the ``tags`` that a run has stored, so that going on with it opens no mask either.
+
+    Tags derived from masks go through a table that lasts as long as the reading.
+    """
     from medwsss.data import DATASETS
 
+    if tags is not None and tags.is_file():
+        config = config.model_copy(update={"tags": tags})
     with tempfile.TemporaryDirectory(prefix="medwsss-") as scratch:
-        return DATASETS[config.data.name](config.data, root, Path(scratch) / "tags.csv")
+        return DATASETS[config.name](config, root, Path(scratch) / "tags.csv")
 
 
 def write_inputs(run: "RunFolder", data: "AcdcData") -> None:
@@ -155,17 +163,16 @@ def report_held_out(config: "RunConfig", run: "RunFolder", method: Any, data: An
     with progress() as bar:
         for item in bar.track(items, description="held-out patients"):
             predict_item(method, item, run.predictions, config=config, labels=data.labels, device=device)
-    record: dict[str, object] = {
-        "task": config.data.task,
-        "classes": list(data.labels.names),
-        "tags": "none",
-        "run": str(run.path),
-        "checkpoint": "last",
-        "method": config.method.name,
-        "cases": [item.name for item in items],
-        "failed": {},
-    }
-    write_record(run.predictions, record)
+    write_record(
+        run.predictions,
+        items,
+        config=config,
+        labels=data.labels,
+        run=run.path,
+        checkpoint="last",
+        tags=None,
+        failed={},
+    )
     if not any(item.name in reference_masks(root) for item in items):
         typer.echo(f"no masks of held-out patients: their segmentations are in {run.predictions}, without a report")
         return

@@ -136,8 +136,32 @@ def _save(volume: Volume, path: Path) -> None:
     save_volume(volume, path)
 
 
-def write_record(out: Path, record: Mapping[str, object]) -> None:
-    """What the folder holds and how it was made, for ``medwsss evaluate`` and for people."""
+def write_record(
+    out: Path,
+    items: Sequence[Item],
+    *,
+    config: RunConfig,
+    labels: LabelSet,
+    run: Path,
+    checkpoint: str,
+    tags: Path | None,
+    failed: Mapping[str, str],
+) -> None:
+    """What the folder holds and how it was made, for ``medwsss evaluate`` and for people.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    record = {
+        "task": config.data.task,
+        "classes": list(labels.names),
+        "tags": "none" if tags is None else str(tags),
+        "method": config.method.name,
+        "run": str(run),
+        "checkpoint": checkpoint,
+        "cases": [item.name for item in items if item.name not in failed],
+        "failed": dict(failed),
+    }
     try:
         with written_whole(out / RECORD) as partial:
             partial.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -142,23 +142,32 @@ def open_run(path: Path) -> tuple[RunFolder, RunConfig]:
         raise ConfigError(f"{run.config}: {error}") from None
 
 
-def resumable_state(run: RunFolder, config: RunConfig, split_hash: str) -> RunState:
+def resumable_state(run: RunFolder, config: RunConfig) -> RunState:
     """Where a run stands that is to go on.
 
     Raises:
-        CheckpointError: there is no checkpoint, it is damaged, or it was made with another configuration or split.
+        CheckpointError: there is no checkpoint, it is damaged, or it was made with another configuration.
     """
     path = run.checkpoint("last")
     if not path.is_file():
         raise CheckpointError(f"{run.path} has no checkpoint to resume from: train into a new folder instead")
     state = read_state(path)
-    for what, own, now in (
-        ("configuration", state.config_hash, config_hash(config)),
-        ("split", state.split_hash, split_hash),
-    ):
-        if own != now:
-            raise CheckpointError(f"{path} was made with another {what} ({own}, now {now}): resume it unchanged")
+    _check_unchanged(path, "configuration", state.config_hash, config_hash(config))
     return state
+
+
+def check_split_unchanged(run: RunFolder, state: RunState, split_hash: str) -> None:
+    """Refuse to go on with other patients.
+
+    Raises:
+        CheckpointError: the checkpoint was made with another split.
+    """
+    _check_unchanged(run.checkpoint("last"), "split", state.split_hash, split_hash)
+
+
+def _check_unchanged(path: Path, what: str, own: str, now: str) -> None:
+    if own != now:
+        raise CheckpointError(f"{path} was made with another {what} ({own}, now {now}): resume it unchanged")
 
 
 def load_method(run: RunFolder, config: RunConfig, labels: LabelSet, *, checkpoint: str) -> Method:

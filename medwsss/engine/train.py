@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, cast, runtime_checkable
 
 import torch
@@ -14,7 +14,7 @@ from medwsss.data.sample import Batch, collate
 from medwsss.data.slices import Draw, SliceDataset
 from medwsss.engine.checkpoint import RunState, load_checkpoint, save_checkpoint
 from medwsss.engine.optim import build_optimiser, set_learning_rate
-from medwsss.engine.run_folder import RunFolder, config_hash, resumable_state
+from medwsss.engine.run_folder import RunFolder, check_split_unchanged, config_hash, resumable_state
 from medwsss.engine.seeding import BatchDraws, derived_generator, derived_seed
 from medwsss.errors import TrainingError
 from medwsss.methods.method import Explanation, LossTerms, Method
@@ -74,7 +74,7 @@ def train(
     optimiser = build_optimiser(method, settings)
     state = RunState(0, None, None, config_hash(config), split_hash)
     if resume:
-        resumable_state(run, config, split_hash)
+        check_split_unchanged(run, resumable_state(run, config), split_hash)
         state = load_checkpoint(run.checkpoint("last"), method, optimiser)
     first_step = state.step
     pictured = collate([dataset[draw] for draw in _picture_draws(dataset, settings.seed)])
@@ -95,7 +95,7 @@ def train(
                 optimiser.step()
                 done = step + 1
                 seconds_left = (time.monotonic() - started) / (done - first_step) * (settings.iterations - done)
-                state = RunState(done, state.best_step, state.best_score, state.config_hash, state.split_hash)
+                state = replace(state, step=done)
                 observer.on_step(StepRecord(done, losses, rate, seconds_left))
                 if _due(done, settings.picture_every, settings.iterations):
                     observer.on_pictures(done, pictured, _explained(method, pictured, device, step))
@@ -170,7 +170,7 @@ def _validated(
     score = scores["score"]
     if math.isnan(score) or (state.best_score is not None and score <= state.best_score):
         return state
-    state = RunState(state.step, state.step, score, state.config_hash, state.split_hash)
+    state = replace(state, best_step=state.step, best_score=score)
     save_checkpoint(run.checkpoint("best"), method, optimiser, state)
     return state
 
