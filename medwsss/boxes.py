@@ -1,11 +1,11 @@
 """Boxes [top, bottom, left, right): the valid area of an image that was padded."""
 
 import torch
-from jaxtyping import Bool, Integer, Shaped
+from jaxtyping import Bool, Shaped
 from torch import Tensor
 
 
-def inside_boxes(boxes: Shaped[Tensor, "..."] | None, labels: Integer[Tensor, "b h w"]) -> Bool[Tensor, "b h w"]:
+def inside_boxes(boxes: Shaped[Tensor, "..."] | None, labels: Shaped[Tensor, "b h w"]) -> Bool[Tensor, "b h w"]:
     """True inside the box of each image, for every pixel of ``labels``; True everywhere without boxes.
 
     Args:

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,9 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    import torch
+
     from medwsss.config.schema import DataConfig, RunConfig
     from medwsss.data.loading import AcdcData
     from medwsss.engine.run_folder import RunFolder
+    from medwsss.methods.method import Method
 
 
 def train(
@@ -27,7 +31,8 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")
     ] = None,
     tags: Annotated[
-        Path | None, typer.Option(help="CSV of image-level labels; no mask is opened for training.")
+        Path | None,
+        typer.Option(help="CSV of image-level labels; masks, if there are any, only score held-out patients."),
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Local encoder weights (.safetensors, .pth).")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder to write.")] = None,
@@ -84,7 +89,7 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
 
     from medwsss.cli.observer import RunObserver
     from medwsss.data.acdc import reference_masks
-    from medwsss.engine.run_folder import check_split_unchanged, new_run, resumable_state
+    from medwsss.engine.run_folder import check_split_unchanged, new_run, resumable_state, without_foreign_weights
     from medwsss.engine.seeding import derived_seed
     from medwsss.engine.train import train as run_training
     from medwsss.engine.validate import check_references, validation_scores
@@ -96,10 +101,11 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
     data = loaded_data(config.data, root, tags=run.tags if resume else None)
     references = reference_masks(root)
     check_references(data, references)
-    typer.echo(f"data: {data.source}; tags {data.tags_source}; split {data.split_source}, hash {data.split.hash}")
+    typer.echo(f"data: {data.source}; split {data.split_source}, hash {data.split.hash}")
+    typer.echo(f"tags: {data.tags_source}; {positives(data)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(config.training.seed, "initialisation"))
-        method = build_method(config, data.labels)
+        method = build_method(config if state is None else without_foreign_weights(config), data.labels)
     typer.echo(f"{method.encoder.weights_note}; run folder {run.path}; device {device_name}")
     if state is not None:
         check_split_unchanged(run, state, data.split.hash)
@@ -120,7 +126,8 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
                     resume=resume,
                 )
             except KeyboardInterrupt:
-                typer.echo(f"stopped, nothing is lost: continue with medwsss train --resume {run.path}", err=True)
+                if run.checkpoint("last").is_file():
+                    typer.echo(f"stopped: continue with medwsss train --resume {run.path}", err=True)
                 raise
     report_held_out(config, run, method.eval(), data, root, device)
 
@@ -131,24 +138,27 @@ def loaded_data(config: "DataConfig", root: Path, *, tags: Path | None) -> "Acdc
     Tags derived from masks go through a table that lasts as long as the reading.
     """
     from medwsss.data import DATASETS
+    from medwsss.data.loading import tags_source
 
-    if tags is not None and tags.is_file():
-        config = config.model_copy(update={"tags": tags})
-    with tempfile.TemporaryDirectory(prefix="medwsss-") as scratch:
-        return DATASETS[config.name](config, root, Path(scratch) / "tags.csv")
+    if tags is None:
+        with tempfile.TemporaryDirectory(prefix="medwsss-") as scratch:
+            return DATASETS[config.name](config, root, Path(scratch) / "tags.csv")
+    stored = DATASETS[config.name](config.model_copy(update={"tags": tags}), root, tags)
+    return replace(stored, tags_source=tags_source(config))
 
 
 def write_inputs(run: "RunFolder", data: "AcdcData") -> None:
-    """What the run learns from: its split and, where they come from masks, its tags."""
+    """What the run learns from: its split and its tags."""
     from medwsss.data.image_labels import write_image_labels
     from medwsss.data.splits import write_split
 
     write_split(data.split, run.split)
-    if data.config.tags is None:
-        write_image_labels(data.image_labels, run.tags)
+    write_image_labels(data.image_labels, run.tags)
 
 
-def report_held_out(config: "RunConfig", run: "RunFolder", method: Any, data: Any, root: Path, device: Any) -> None:
+def report_held_out(
+    config: "RunConfig", run: "RunFolder", method: "Method", data: "AcdcData", root: Path, device: "torch.device"
+) -> None:
     """Segment the held-out patients with the last checkpoint, without tags, and compare with masks where there are."""
     from medwsss.cli.evaluate import terminal_lines
     from medwsss.cli.progress import progress
@@ -178,7 +188,7 @@ def report_held_out(config: "RunConfig", run: "RunFolder", method: Any, data: An
         return
     pairing = pair_cases(run.predictions, root, task=config.data.task)
     evaluation = evaluate_cases(pairing.cases, pairing.task, device=device)
-    notes = report_notes(config, run, data)
+    notes = report_notes(config, run, method, data)
     title = f"{config.method.name} on {data.source.rsplit('/', 1)[-1]}: {config.data.task}"
     page = write_report(evaluation, run.report, sources=pairing.sources, title=title, notes=notes)
     for line in terminal_lines(evaluation, pairing.sources):
@@ -186,7 +196,24 @@ def report_held_out(config: "RunConfig", run: "RunFolder", method: Any, data: An
     typer.echo(f"Report: {page}")
 
 
-def report_notes(config: "RunConfig", run: "RunFolder", data: Any) -> dict[str, str]:
+def positives(data: "AcdcData") -> str:
+    """How many training slices show each class: tags that never or always say yes teach nothing."""
+    tags = data.image_labels.array([key for key in data.image_labels.tags if key.patient in data.split.train])
+    counts = zip(data.labels.names, tags.sum(axis=0).tolist(), strict=True)
+    shown = ", ".join(f"{name} in {count} ({100 * count / len(tags):.0f} %)" for name, count in counts)
+    return f"{len(tags)} training slices, {shown}"
+
+
+def unlike_defaults(config: "RunConfig") -> str:
+    """Settings of method and encoder that differ from the defaults, which are the paper's."""
+    from medwsss.config.loading import differences
+
+    return ", ".join(
+        f"{key}={value}" for key, value in differences(config).items() if key.startswith(("method.", "encoder."))
+    )
+
+
+def report_notes(config: "RunConfig", run: "RunFolder", method: "Method", data: "AcdcData") -> dict[str, str]:
     """What a reader must know about the run."""
     from medwsss.engine.run_folder import versions
 
@@ -195,7 +222,9 @@ def report_notes(config: "RunConfig", run: "RunFolder", data: Any) -> dict[str, 
         "training": f"{config.training.iterations} iterations, batch {config.training.batch_size}, "
         f"seed {config.training.seed}, from image-level labels only",
         "data": f"{data.source} ({len(data.training)} patients train, {len(data.held_out)} held out)",
-        "image-level labels": data.tags_source,
+        "image-level labels": f"{data.tags_source}; {positives(data)}",
+        "encoder": method.encoder.weights_note,
+        "settings unlike the paper's": unlike_defaults(config) or "none",
         "split": f"{data.split_source}, by patient, hash {data.split.hash}",
         "checkpoint": "last iteration; held-out masks chose nothing",
         "run folder": str(run.path),
@@ -223,4 +252,9 @@ def _default_out(config: "RunConfig") -> Path:
 
 
 def _given(**values: Any) -> dict[str, Any]:
-    return {name: str(value) for name, value in values.items() if value is not None}
+    """Options that were given, as settings; paths become absolute, so that a run can go on from anywhere."""
+    return {
+        name: str(value.absolute()) if isinstance(value, Path) else value
+        for name, value in values.items()
+        if value is not None
+    }

@@ -95,9 +95,25 @@ def preset_path(dataset: str, name: str) -> Path:
     return path
 
 
+def differences(config: RunConfig) -> dict[str, Any]:
+    """Settings that differ from the schema's defaults, by dotted key; the method is compared with itself."""
+    default = RunConfig(method=type(config.method)())
+    before = dict(_leaves(default.model_dump(mode="json")))
+    return {key: value for key, value in _leaves(config.model_dump(mode="json")) if before[key] != value}
+
+
 def to_yaml(config: RunConfig) -> str:
     """The whole configuration, defaults included, in the schema's order."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by dotted key; the free-form arguments of the encoder count as one."""
+    for key, value in tree.items():
+        if isinstance(value, dict) and key != "arguments":
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:

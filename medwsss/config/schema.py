@@ -165,7 +165,7 @@ class CamConfig(Section):
     scales: Scales = (1.0, 0.5, 0.75, 1.5)
     """Image scales; each runs with its horizontal flip."""
     background: Fraction = 0.5
-    """Score at or below which a pixel is background where no pixel is ignored (validation, pictures)."""
+    """Score that a class must beat in predictions made from activation maps alone (method ``cam``)."""
     high: Fraction = 0.7
     """Score above which a pixel is foreground."""
     low: Fraction = 0.25
@@ -236,29 +236,24 @@ class EnergyConfig(Section):
     """Reduction of image and probabilities."""
 
 
-class ScheduleConfig(Section):
-    """Iterations at which parts of the loss start; null scales the VOC value with the length of the run."""
+Moment = Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(ge=0.0, le=1.0, strict=True)]
+"""An iteration (whole number) or a share of the run (number with a decimal point)."""
 
-    distribution_from: Step | None = None
-    token_contrast_from: Step | None = None
-    affinity_from: Step | None = None
-    segmentation_from: Step | None = None
-    auxiliary_cam_until: Step | None = None
+
+class ScheduleConfig(Section):
+    """When parts of the loss start: an iteration such as 2000, or a share of the run such as 0.1 (the VOC values)."""
+
+    distribution_from: Moment = 0.0
+    token_contrast_from: Moment = 0.0
+    affinity_from: Moment = 0.0
+    segmentation_from: Moment = 0.1
+    auxiliary_cam_until: Moment = 0.4
     """Until then pixels are labelled from the auxiliary CAM, afterwards from the final one."""
 
-    def resolved(self, iterations: int) -> "ScheduleConfig":
-        """All of them as iterations, for a run of that length (VOC: 0, 0, 0, 2000 and 8000 of 20000)."""
-
-        def at(value: int | None, fraction: float) -> int:
-            return round(fraction * iterations) if value is None else value
-
-        return ScheduleConfig(
-            distribution_from=at(self.distribution_from, 0.0),
-            token_contrast_from=at(self.token_contrast_from, 0.0),
-            affinity_from=at(self.affinity_from, 0.0),
-            segmentation_from=at(self.segmentation_from, 0.1),
-            auxiliary_cam_until=at(self.auxiliary_cam_until, 0.4),
-        )
+    def iteration(self, part: str, iterations: int) -> int:
+        """The iteration of one setting in a run of that length."""
+        moment: int | float = getattr(self, part)
+        return moment if isinstance(moment, int) else round(moment * iterations)
 
 
 class UniAConfig(Section):

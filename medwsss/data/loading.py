@@ -89,9 +89,14 @@ def load_acdc(config: DataConfig, root: Path, tags_path: Path) -> AcdcData:
         image_labels=image_labels,
         cache=cache,
         source=f"{len(studies)} patients in {root}",
-        tags_source=f"table {config.tags}" if config.tags else "derived from the reference masks (research)",
+        tags_source=tags_source(config),
         split_source=f"file {config.split.file}" if config.split.file else f"drawn with seed {split.seed}",
     )
+
+
+def tags_source(config: DataConfig) -> str:
+    """Where image-level labels come from, in words."""
+    return f"table {config.tags}" if config.tags else "derived from the reference masks (research)"
 
 
 def _split(config: DataConfig, studies: Sequence[Study]) -> Split:

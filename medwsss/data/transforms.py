@@ -69,21 +69,6 @@ def channels_of(stack: Float32[np.ndarray, "n h w"], index: int, grid: GridConfi
     return np.stack([stack[below], stack[index], stack[above]])
 
 
-def padded_to_multiple(
-    images: Float[Tensor, "b c h w"], multiple: int
-) -> tuple[Float[Tensor, "b c padded_h padded_w"], Int[Tensor, "4"]]:
-    """Images with zeros added below and to the right until both sides are multiples, and the box of the images.
-
-    Raises:
-        ValueError: ``multiple`` is not positive.
-    """
-    if multiple < 1:
-        raise ValueError(f"multiple must be positive, not {multiple}")
-    height, width = images.shape[-2:]
-    padded = functional.pad(images, (0, -width % multiple, 0, -height % multiple))
-    return padded, torch.tensor([0, height, 0, width])
-
-
 class TrainingTransform:
     """Random flips, rotation, magnification, crop and grey levels of a slice; everything random comes from the seed.
 

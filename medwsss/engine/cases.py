@@ -189,14 +189,23 @@ def _case(
     studies: Mapping[str, tuple[Study, Phase]],
     pictures: Mapping[str, Frame],
 ) -> Case:
-    patient = name.partition("_frame")[0]
     if name not in studies:
-        return Case(name, patient, prediction, reference, prediction_codes, reference_codes, image=pictures.get(name))
+        patient, phase = _patient_and_phase(name)
+        image = pictures.get(name)
+        return Case(name, patient, prediction, reference, prediction_codes, reference_codes, phase, image=image)
     study, phase = studies[name]
     image = pictures.get(name, study.frames[phase])
     return Case(
         name, study.patient, prediction, reference, prediction_codes, reference_codes, phase, study.group, image, study
     )
+
+
+def _patient_and_phase(name: str) -> tuple[str, str]:
+    """What a file name alone tells: two volumes of one patient must not count as two patients."""
+    match = re.fullmatch(r"(?P<patient>.+?)_(?P<phase>ED|ES|frame\d+)", name)
+    if match is None:
+        return name, ""
+    return match["patient"], match["phase"] if match["phase"] in ("ED", "ES") else ""
 
 
 def _nothing_matches(predictions: Path, truth: Path, found: Iterable[str], references: Iterable[str]) -> str:

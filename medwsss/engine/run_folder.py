@@ -179,10 +179,15 @@ def load_method(run: RunFolder, config: RunConfig, labels: LabelSet, *, checkpoi
     path = run.checkpoint(checkpoint)
     if not path.is_file():
         raise CheckpointError(f"{run.path} has no checkpoint '{checkpoint}': train it, or choose last or best")
-    bare = config.encoder.model_copy(update={"pretrained": False, "weights": None})
-    method = build_method(config.model_copy(update={"encoder": bare}), labels)
+    method = build_method(without_foreign_weights(config), labels)
     load_checkpoint(path, method)
     return method.eval()
+
+
+def without_foreign_weights(config: RunConfig) -> RunConfig:
+    """The configuration for a method whose weights come from a checkpoint: nothing to fetch, no file to look for."""
+    bare = config.encoder.model_copy(update={"pretrained": False, "weights": None})
+    return config.model_copy(update={"encoder": bare})
 
 
 def config_hash(config: RunConfig) -> str:

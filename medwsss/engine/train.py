@@ -13,6 +13,7 @@ from medwsss.config.schema import RunConfig
 from medwsss.data.sample import Batch, collate
 from medwsss.data.slices import Draw, SliceDataset
 from medwsss.engine.checkpoint import RunState, load_checkpoint, save_checkpoint
+from medwsss.engine.interruption import Interruption
 from medwsss.engine.optim import build_optimiser, set_learning_rate
 from medwsss.engine.run_folder import RunFolder, check_split_unchanged, config_hash, resumable_state
 from medwsss.engine.seeding import BatchDraws, derived_generator, derived_seed
@@ -36,11 +37,14 @@ class StepRecord:
 class Observer(Protocol):
     """What a front end may do while training runs; the loop itself prints and draws nothing."""
 
-    def on_step(self, record: StepRecord) -> None: ...
+    def on_step(self, record: StepRecord) -> None:
+        """After every iteration."""
 
-    def on_pictures(self, step: int, batch: Batch, explanation: Explanation) -> None: ...
+    def on_pictures(self, step: int, batch: Batch, explanation: Explanation) -> None:
+        """Now and then: what the method makes of the same few training slices."""
 
-    def on_validation(self, step: int, scores: Mapping[str, float]) -> None: ...
+    def on_validation(self, step: int, scores: Mapping[str, float]) -> None:
+        """After every validation."""
 
 
 Validation = Callable[[Method], Mapping[str, float]]
@@ -62,7 +66,8 @@ def train(
     """Train to the configured number of iterations, from the last checkpoint with ``resume``.
 
     Every draw follows from the seed and the step, so a resumed run repeats what an uninterrupted one would have done.
-    On interruption (Ctrl-C) the last checkpoint is written before ``KeyboardInterrupt`` goes on.
+    Ctrl-C lets the iteration end and writes the last checkpoint before ``KeyboardInterrupt`` goes on; a second Ctrl-C
+    stops at once, with the checkpoint there was.
 
     Raises:
         TrainingError: a loss term or a weight is not finite; the message names the step, the term and the slices.
@@ -76,37 +81,39 @@ def train(
     if resume:
         check_split_unchanged(run, resumable_state(run, config), split_hash)
         state = load_checkpoint(run.checkpoint("last"), method, optimiser)
-    first_step = state.step
+    first_step, started = state.step, time.monotonic()
     pictured = collate([dataset[draw] for draw in _picture_draws(dataset, settings.seed)])
-    started = time.monotonic()
-    try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            for step, batch in enumerate(_loader(dataset, config, first_step), start=first_step):
-                torch.manual_seed(derived_seed(settings.seed, "layers", step))  # dropout and drop-path
-                rate = set_learning_rate(optimiser, settings, step)
-                generator = derived_generator(settings.seed, "method", step)
-                try:
-                    terms = method.training_step(batch.to(device), step=step, generator=generator)
-                except ValueError as error:  # parts of a method refuse what weights that are not finite make
-                    raise _diverged(method, step) or error from None
-                losses = _finite(terms, step, batch)
-                optimiser.zero_grad(set_to_none=True)
-                terms.total.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
-                done = step + 1
-                seconds_left = (time.monotonic() - started) / (done - first_step) * (settings.iterations - done)
-                state = replace(state, step=done)
-                observer.on_step(StepRecord(done, losses, rate, seconds_left))
-                if _due(done, settings.picture_every, settings.iterations):
-                    observer.on_pictures(done, pictured, _explained(method, pictured, device, step))
-                if _due(done, settings.validate_every, settings.iterations):
-                    state = _validated(method, optimiser, validate, observer, run, state)
-                if _due(done, settings.checkpoint_every, settings.iterations):
-                    save_checkpoint(run.checkpoint("last"), method, optimiser, state)
-    except KeyboardInterrupt:
-        save_checkpoint(run.checkpoint("last"), method, optimiser, state)
-        raise
+    own_rng = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+    with own_rng, Interruption() as interruption:
+        for step, batch in enumerate(_loader(dataset, config, first_step), start=first_step):
+            rate = set_learning_rate(optimiser, settings, step)
+            losses = _one_step(method, optimiser, batch.to(device), seed=settings.seed, step=step)
+            state = replace(state, step=step + 1)
+            seconds_left = (time.monotonic() - started) / (state.step - first_step) * (settings.iterations - state.step)
+            observer.on_step(StepRecord(state.step, losses, rate, seconds_left))
+            if _due(state.step, settings.picture_every, settings.iterations):
+                observer.on_pictures(state.step, pictured, _explained(method, pictured, device, step))
+            if _due(state.step, settings.validate_every, settings.iterations):
+                state = _validated(method, optimiser, validate, observer, run, state)
+            if interruption.requested or _due(state.step, settings.checkpoint_every, settings.iterations):
+                save_checkpoint(run.checkpoint("last"), method, optimiser, state)
+            if interruption.requested:
+                raise KeyboardInterrupt
     return state
+
+
+def _one_step(method: Method, optimiser: torch.optim.AdamW, batch: Batch, *, seed: int, step: int) -> dict[str, float]:
+    """One update of the weights; returns the loss terms."""
+    torch.manual_seed(derived_seed(seed, "layers", step))  # dropout and drop-path
+    try:
+        terms = method.training_step(batch, step=step, generator=derived_generator(seed, "method", step))
+    except ValueError as error:  # parts of a method refuse what weights that are not finite make
+        raise _diverged(method, step) or error from None
+    losses = _finite(terms, step, batch)
+    optimiser.zero_grad(set_to_none=True)
+    terms.total.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    return losses
 
 
 def _loader(dataset: SliceDataset, config: RunConfig, first_step: int) -> DataLoader[Batch]:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from medwsss.boxes import inside_boxes
 from medwsss.cam.maps import keep_tagged, min_max_normalised, reweighted_cams
 from medwsss.cam.multi_scale import multi_scale_cams
 from medwsss.cam.pseudo_labels import threshold_cams
@@ -61,7 +62,7 @@ class UniA(Method):
     def __init__(self, config: UniAConfig, *, encoder: Encoder, num_foreground: int, iterations: int) -> None:
         super().__init__()
         self.config = config
-        self.schedule = config.schedule.resolved(iterations)
+        self.iterations = iterations
         self.encoder = encoder
         self.uncertainty = UncertaintyNetwork(encoder.dim, config.uncertainty) if config.uncertainty.enabled else None
         pooled = config.cam.pooled_fraction
@@ -96,10 +97,13 @@ class UniA(Method):
 
     @torch.no_grad()
     def seeds(self, batch: Batch) -> Seeds:
-        """Multi-scale CAMs of both classifiers (Eq. 2), absent classes zeroed."""
+        """Multi-scale CAMs of both classifiers (Eq. 2), zero for absent classes and in the padding."""
         with evaluating(self):
             final, auxiliary = multi_scale_cams(self._score_maps, batch.images, scales=self.config.cam.scales)
-        return Seeds(keep_tagged(final, batch.image_labels), keep_tagged(auxiliary, batch.image_labels))
+        inside = inside_boxes(batch.boxes, final[:, 0])[:, None]
+        return Seeds(
+            keep_tagged(final, batch.image_labels) * inside, keep_tagged(auxiliary, batch.image_labels) * inside
+        )
 
     @torch.no_grad()
     def pseudo_labels(
@@ -184,7 +188,7 @@ class UniA(Method):
 
     def _source(self, seeds: Seeds, step: int) -> Float[Tensor, "b cls h w"]:
         """The auxiliary CAM labels pixels first, because Z_f starts nearly constant over space ("aux2final")."""
-        return seeds.final if reached(self.schedule.auxiliary_cam_until, step) else seeds.auxiliary
+        return seeds.final if self._reached("auxiliary_cam_until", step) else seeds.auxiliary
 
     def _threshold(self, batch: Batch, cams: Float[Tensor, "b cls h w"]) -> Int[Tensor, "b h w"]:
         high, low = self.config.cam.high, self.config.cam.low
@@ -258,18 +262,16 @@ class UniA(Method):
 
     def _started(self, step: int) -> set[str]:
         """The parts of the loss beyond classification that are switched on and have begun."""
-        begins = {
-            "distribution": (self.config.distribution.enabled, self.schedule.distribution_from),
-            "token_contrast": (self.config.token_contrast_weight > 0, self.schedule.token_contrast_from),
-            "affinity": (self.config.contrastive_affinity.enabled, self.schedule.affinity_from),
-            "segmentation": (True, self.schedule.segmentation_from),
+        enabled = {
+            "distribution": self.config.distribution.enabled and self.uncertainty is not None,
+            "token_contrast": self.config.token_contrast_weight > 0,
+            "affinity": self.config.contrastive_affinity.enabled,
+            "segmentation": self.config.segmentation_weight > 0,
         }
-        return {name for name, (enabled, begin) in begins.items() if enabled and reached(begin, step)}
+        return {part for part, on in enabled.items() if on and self._reached(f"{part}_from", step)}
 
-
-def reached(iteration: int | None, step: int) -> bool:
-    """Whether a part of the schedule has begun; without an iteration it always has."""
-    return iteration is None or step >= iteration
+    def _reached(self, moment: str, step: int) -> bool:
+        return step >= self.config.schedule.iteration(moment, self.iterations)
 
 
 def at_tokens(labels: Int[Tensor, "b h w"], tokens: Float[Tensor, "b dim ht wt"]) -> Int[Tensor, "b ht wt"]:

@@ -43,7 +43,8 @@ class _Geometry:
 def load_volume(path: Path | str) -> Volume:
     """Read a 3D or 4D image as float32, with the header's intensity scale applied.
 
-    Files: .nii, .nii.gz, .mha, .nrrd (the last two are turned from LPS to RAS). Trailing axes of length 1 are dropped.
+    Files: .nii, .nii.gz, .mha, .nrrd (the last two are turned from LPS to RAS). Trailing axes of length 1 beyond the
+    fourth are dropped.
     ``spacing_mm`` comes from the affine; when the affine and pixdim differ by more than 1 %, pixdim is believed if the
     affine is unit-scale, otherwise the affine, and a warning says so. Voxels that are not finite take the smallest
     finite value, and a warning counts them.
@@ -67,7 +68,7 @@ def load_volume(path: Path | str) -> Volume:
 
 
 def load_label_volume(path: Path | str) -> Volume:
-    """Read a label map as uint8; files and geometry as in ``load_volume``.
+    """Read a label map as uint8; files and geometry as in ``load_volume``, but a single time point is 3D.
 
     Raises:
         VolumeError: as ``load_volume``, or a voxel is not an integer between 0 and 255.
@@ -79,7 +80,8 @@ def load_label_volume(path: Path | str) -> Volume:
     low, high = int(codes.min()), int(codes.max())
     if low < 0 or high > _MAX_CODE:
         raise VolumeError(f"{path}: labels run from {low} to {high}, allowed are 0 to {_MAX_CODE}; is it an image?")
-    return volume.with_array(codes.astype(np.uint8))
+    labels = volume.with_array(codes.astype(np.uint8))
+    return labels.frame(0) if labels.frames == 1 else labels
 
 
 def save_volume(volume: Volume, path: Path | str) -> None:
@@ -199,7 +201,7 @@ def _refuse_oversize(path: Path, claimed: int, *, expansion: int) -> None:
 
 def _checked_shape(path: Path, stored: tuple[int, ...]) -> tuple[int, ...]:
     shape = tuple(int(length) for length in stored)
-    while len(shape) > 3 and shape[-1] == 1:
+    while len(shape) > 4 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) not in (3, 4) or min(shape) < 1:
         raise VolumeError(f"{path}: the image has shape {shape}; medwsss reads 3D (x, y, z) and 4D (x, y, z, t)")

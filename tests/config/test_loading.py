@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from medwsss.config.loading import load_config, override_layer, preset_path, read_layer, to_yaml
+from medwsss.config.loading import differences, load_config, override_layer, preset_path, read_layer, to_yaml
 from medwsss.config.schema import RunConfig, UniAConfig
 from medwsss.errors import ConfigError
 
@@ -104,12 +104,32 @@ def test_the_configuration_cannot_be_changed() -> None:
         RunConfig().training.iterations = 3  # type: ignore[misc]
 
 
-def test_every_setting_of_the_schedule_scales_with_the_run() -> None:
-    schedule = UniAConfig().schedule.resolved(20000)
-    assert schedule.model_dump() == {
+def test_the_default_schedule_is_that_of_voc_scaled_to_the_run() -> None:
+    schedule = UniAConfig().schedule
+    assert {part: schedule.iteration(part, 20000) for part in type(schedule).model_fields} == {
         "distribution_from": 0,
         "token_contrast_from": 0,
         "affinity_from": 0,
         "segmentation_from": 2000,
         "auxiliary_cam_until": 8000,
     }
+    assert schedule.iteration("segmentation_from", 50) == 5
+
+
+def test_whole_numbers_in_the_schedule_are_iterations_whatever_the_run() -> None:
+    config = load_config([override_layer(["method.schedule.segmentation_from=1", "method.schedule.affinity_from=1.0"])])
+    assert isinstance(config.method, UniAConfig)
+    assert config.method.schedule.iteration("segmentation_from", 50) == 1
+    assert config.method.schedule.iteration("affinity_from", 50) == 50
+
+
+def test_differences_from_the_defaults_are_listed_by_key() -> None:
+    config = load_config(
+        [override_layer(["method.cam.low=0.3", "training.iterations=5", "encoder.arguments={depth: 2}"])]
+    )
+    assert differences(config) == {
+        "encoder.arguments": {"depth": 2},
+        "method.cam.low": 0.3,
+        "training.iterations": 5,
+    }
+    assert differences(load_config([])) == {}

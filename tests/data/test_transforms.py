@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from medwsss.config.schema import AugmentationConfig, GridConfig
-from medwsss.data.transforms import TrainingTransform, channels_of, native_maps, padded_to_multiple, working_slices
+from medwsss.data.transforms import TrainingTransform, channels_of, native_maps, working_slices
 from medwsss.errors import MedwsssWarning
 from medwsss.volumes.volume import Volume
 
@@ -109,17 +109,6 @@ def test_channels_repeat_the_slice_or_show_its_neighbours() -> None:
     assert channels_of(stack, 3, neighbours)[:, 0, 0].tolist() == [2, 3, 3]
     with pytest.raises(ValueError, match="index must be within 0 to 3, not 4"):
         channels_of(stack, 4, neighbours)
-
-
-def test_padding_reaches_the_next_multiple_and_the_box_leads_back() -> None:
-    images = torch.rand(2, 3, 17, 32, generator=torch.Generator().manual_seed(0))
-    padded, box = padded_to_multiple(images, 16)
-    assert padded.shape == (2, 3, 32, 32)
-    top, bottom, left, right = box.tolist()
-    torch.testing.assert_close(padded[..., top:bottom, left:right], images)
-    assert padded.sum().item() == pytest.approx(images.sum().item(), rel=1e-5)
-    with pytest.raises(ValueError, match="multiple"):
-        padded_to_multiple(images, 0)
 
 
 # --- augmentation

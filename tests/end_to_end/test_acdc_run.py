@@ -1,17 +1,22 @@
 """Train, predict, evaluate through the real command line on a tiny data set in ACDC's layout."""
 
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from fakes.acdc import fake_patients, write_acdc
 from fakes.command_line import Answer, medwsss, tiny_config_file
 from safetensors.torch import load_file
 
+from medwsss.cli.observer import RunObserver
 from medwsss.data.acdc import reference_masks
+from medwsss.methods.unia import UniA
 from medwsss.volumes.io import load_label_volume, load_volume
 
 
@@ -140,24 +145,27 @@ def test_training_needs_no_mask_once_the_tags_are_written(base: Path, tmp_path: 
     assert (tmp_path / "run" / "checkpoints" / "best.safetensors").is_file()
 
 
-def test_the_same_seed_gives_the_same_weights_and_a_resumed_run_too(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("where", ["on_step", "seeds"])
+def test_a_run_stopped_by_ctrl_c_anywhere_ends_with_the_weights_of_a_whole_run(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    settings = {"iterations": 4, "batch_size": 2, "warmup_steps": 0, "checkpoint_every": 2}
-    config = tiny_config_file(tmp_path, training=settings)
+    """The convolutional stem has batch statistics, which half an iteration would leave behind."""
+    config = tiny_config_file(
+        tmp_path, encoder={"stem": "convolutional"}, training={"iterations": 4, "batch_size": 2, "checkpoint_every": 2}
+    )
     arguments = ("train", "--root", base / "data", "--config", config, "--out")
     assert medwsss(*arguments, tmp_path / "whole").code == 0
-    from medwsss.cli.observer import RunObserver
+    owner = {"on_step": RunObserver, "seeds": UniA}[where]
+    original, calls = getattr(owner, where), []
 
-    original = RunObserver.on_step
-
-    def interrupt(self: RunObserver, record: object) -> None:
-        original(self, record)  # type: ignore[arg-type]
-        if record.step == 3:  # type: ignore[attr-defined]
-            raise KeyboardInterrupt
+    def pressed(*positional: object, **named: object) -> object:
+        calls.append(None)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(*positional, **named)
 
     with monkeypatch.context() as patched:
-        patched.setattr(RunObserver, "on_step", interrupt)
+        patched.setattr(owner, where, pressed)
         stopped = medwsss(*arguments, tmp_path / "resumed")
     assert stopped.code == 130
     assert "--resume" in stopped.err
@@ -167,15 +175,15 @@ def test_the_same_seed_gives_the_same_weights_and_a_resumed_run_too(
     assert whole.keys() == again.keys()
     for name, tensor in whole.items():
         np.testing.assert_array_equal(tensor.numpy(), again[name].numpy(), err_msg=name)
-    for name in ("metrics.csv", "validation.csv"):
+    for name in ("metrics.csv", "validation.csv", "tags.csv"):
         assert (tmp_path / "whole" / name).read_text() == (tmp_path / "resumed" / name).read_text()
 
 
 def test_plain_cam_runs_from_end_to_end(base: Path, tmp_path: Path) -> None:
     config = tmp_path / "cam.yaml"
-    text = tiny_config_file(tmp_path).read_text()
-    settings = __import__("yaml").safe_load(text) | {"method": {"name": "cam", "cam": {"scales": [1.0, 0.5]}}}
-    config.write_text(__import__("yaml").safe_dump(settings))
+    settings = yaml.safe_load(tiny_config_file(tmp_path).read_text())
+    settings["method"] = {"name": "cam", "cam": {"scales": [1.0, 0.5]}}
+    config.write_text(yaml.safe_dump(settings))
     answer = medwsss("train", "--method", "cam", "--root", base / "data", "--config", config, "--out", tmp_path / "run")
     assert answer.code == 0, answer.err
     assert (tmp_path / "run" / "report" / "report.html").is_file()

@@ -1,31 +1,15 @@
 import numpy as np
 import pytest
 import torch
-from fakes.networks import tiny_run_config
-from torch import Tensor
+from fakes.networks import Threshold, tiny_run_config
 
 from medwsss.config.schema import GridConfig, InferenceConfig
 from medwsss.engine.infer import predict_views, segment_volume
 from medwsss.labels import LabelSet
 from medwsss.methods import build_method
-from medwsss.methods.method import Method, Prediction
 from medwsss.volumes.volume import Volume
 
 CPU = torch.device("cpu")
-
-
-class Threshold(Method):
-    """Bright pixels are class 1; it has nothing to train or explain."""
-
-    training_step = explain = None  # type: ignore[assignment]
-
-    def predict(self, images: Tensor, image_labels: Tensor | None = None) -> Prediction:
-        bright = images[:, :1]
-        present = 1.0 if image_labels is None else image_labels[:, :, None, None]
-        foreground = bright * present
-        return Prediction(
-            torch.cat([1 - foreground, foreground], dim=1), foreground, bright[:, 0], bright.amax(dim=(2, 3))
-        )
 
 
 def volume(shape: tuple[int, ...] = (24, 20, 3), axes: tuple[int, int, int] = (0, 1, 2)) -> Volume:

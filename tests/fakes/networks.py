@@ -3,9 +3,11 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from medwsss.config.schema import EncoderConfig, RunConfig
 from medwsss.data.sample import Batch, SliceKey
+from medwsss.methods.method import Method, Prediction
 
 TINY_ENCODER: dict[str, Any] = {
     "name": "vit_tiny_patch16_224",
@@ -42,3 +44,17 @@ def random_batch(*, size: int = 2, classes: int = 2, side: int = 32, seed: int =
         torch.tensor([[0, side, 0, side]] * size),
         tuple(SliceKey(f"patient{index:03d}", "ED", index) for index in range(size)),
     )
+
+
+class Threshold(Method):
+    """Bright pixels are class 1; it has nothing to train or explain."""
+
+    training_step = explain = None  # type: ignore[assignment]
+
+    def predict(self, images: Tensor, image_labels: Tensor | None = None) -> Prediction:
+        bright = images[:, :1]
+        present = 1.0 if image_labels is None else image_labels[:, :, None, None]
+        foreground = bright * present
+        return Prediction(
+            torch.cat([1 - foreground, foreground], dim=1), foreground, bright[:, 0], bright.amax(dim=(2, 3))
+        )

@@ -123,14 +123,19 @@ def test_the_intensity_scale_of_the_header_is_applied(tmp_path: Path) -> None:
     np.testing.assert_array_equal(volume.array, np.full((4, 3, 2), 2 * 3 - 1))
 
 
-def test_trailing_axes_of_one_are_dropped(tmp_path: Path) -> None:
+def test_trailing_axes_of_one_beyond_the_fourth_are_dropped(tmp_path: Path) -> None:
     for shape, expected in [
-        ((4, 3, 2, 1), (4, 3, 2)),
-        ((4, 3, 1, 1), (4, 3, 1)),
+        ((4, 3, 2, 1), (4, 3, 2, 1)),
+        ((4, 3, 1, 1), (4, 3, 1, 1)),
         ((4, 3, 2, 5, 1), (4, 3, 2, 5)),
     ]:
         nib.save(nib.Nifti1Image(counted(*shape), ACDC_LIKE), tmp_path / "a.nii")
         assert load_volume(tmp_path / "a.nii").array.shape == expected
+
+
+def test_a_label_map_of_one_time_point_is_3d(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.ones((4, 3, 2, 1), np.uint8), ACDC_LIKE), tmp_path / "a.nii")
+    assert load_label_volume(tmp_path / "a.nii").array.shape == (4, 3, 2)
 
 
 def test_loaded_voxels_can_be_written_to(tmp_path: Path) -> None:
