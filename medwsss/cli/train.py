@@ -190,8 +190,9 @@ def report_held_out(
     evaluation = evaluate_cases(pairing.cases, pairing.task, device=device)
     notes = report_notes(config, run, method, data)
     title = f"{config.method.name} on {data.source.rsplit('/', 1)[-1]}: {config.data.task}"
-    page = write_report(evaluation, run.report, sources=pairing.sources, title=title, notes=notes)
-    for line in terminal_lines(evaluation, pairing.sources):
+    sources = replace(pairing.sources, unmatched_references=())  # patients that trained are not missing
+    page = write_report(evaluation, run.report, sources=sources, title=title, notes=notes)
+    for line in terminal_lines(evaluation, sources):
         typer.echo(line)
     typer.echo(f"Report: {page}")
 
