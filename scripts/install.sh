@@ -7,17 +7,18 @@ python=${PYTHON:-python3}
   echo "error: medwsss needs Python 3.11 to 3.13, $python is $("$python" --version 2>&1); set PYTHON=/path/to/python3.x" >&2
   exit 2
 }
+key=$({ "$python" --version; cat pyproject.toml; } | sha256sum | cut -c1-16)
 if [ -n "${MEDWSSS_ENV:-}" ]; then
   env_dir=$MEDWSSS_ENV
 elif [ -n "${CI:-}" ]; then
   store=${XDG_CACHE_HOME:-$HOME/.cache}/medwsss-ci
-  env_dir=$store/$({ "$python" --version; cat pyproject.toml; } | sha256sum | cut -c1-16)
+  env_dir=$store/$key
   mkdir -p "$store"
   find "$store" -mindepth 1 -maxdepth 1 ! -path "$env_dir" -exec rm -rf {} +
 else
   env_dir=.venv
 fi
-done_mark=$env_dir/.complete-$extras
+done_mark=$env_dir/.complete-$key$extras
 if [ ! -e "$done_mark" ]; then
   echo "installing into $env_dir (about 6 GB with torch; some minutes)"
   [ -x "$env_dir/bin/python" ] || "$python" -m venv "$env_dir"
