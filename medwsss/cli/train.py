@@ -227,7 +227,6 @@ def report_notes(config: "RunConfig", run: "RunFolder", method: "Method", data: 
         "encoder": method.encoder.weights_note,
         "settings unlike the paper's": unlike_defaults(config) or "none",
         "split": f"{data.split_source}, by patient, hash {data.split.hash}",
-        "checkpoint": "last iteration; held-out masks chose nothing",
         "run folder": str(run.path),
         "commit": versions()["commit"],
     }

@@ -97,6 +97,7 @@ def pair_cases(
         prediction_codes=codes.words,
         reference_codes=truth_table.words,
         tags=record.get("tags", "not known"),
+        checkpoint=_CHECKPOINTS.get(record.get("checkpoint", ""), "not known"),
         unmatched_predictions=tuple(sorted(found.keys() - references.keys())),
         unmatched_references=tuple(sorted(references.keys() - found.keys())),
     )
@@ -219,10 +220,14 @@ def _nothing_matches(predictions: Path, truth: Path, found: Iterable[str], refer
 # --- What the numbers mean -------------------------------------------------------------------------------------------
 
 _ACDC_WORDS = "ACDC codes (1 RV, 2 MYO, 3 LV)"
+_CHECKPOINTS = {
+    "last": "last iteration, chosen by nothing",
+    "best": "best validation score on the run's held-out patients: numbers on those patients flatter",
+}
 
 
 def _prediction_record(predictions: Path) -> dict[str, str]:
-    """Task and tags that ``medwsss predict`` left beside its files; empty for other programs' folders."""
+    """Task, tags and checkpoint that ``medwsss predict`` left beside its files; empty for other programs' folders."""
     path = (predictions if predictions.is_dir() else predictions.parent) / PREDICTION_RECORD
     if not path.is_file():
         return {}
@@ -233,7 +238,8 @@ def _prediction_record(predictions: Path) -> dict[str, str]:
         raise EvaluationError(f"{path} is not a record of medwsss predict: remove it, or predict again") from error
     if task not in ACDC_TASKS:
         raise EvaluationError(f"{path} names task {task!r}, known are {', '.join(ACDC_TASKS)}: predict again")
-    return {"task": task, "tags": "not known" if tags is None else str(tags)}
+    checkpoint = str(record.get("checkpoint"))
+    return {"task": task, "tags": "not known" if tags is None else str(tags), "checkpoint": checkpoint}
 
 
 def _codes_present(paths: Iterable[Path]) -> set[int]:

@@ -91,6 +91,8 @@ class Sources:
     reference_codes: str
     tags: str
     """Image-level labels used at prediction time: "none", a file, or "not known"."""
+    checkpoint: str = "not known"
+    """Which checkpoint predicted, and what chose it."""
     unmatched_predictions: tuple[str, ...] = ()
     """Cases with a prediction and no reference."""
     unmatched_references: tuple[str, ...] = ()

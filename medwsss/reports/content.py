@@ -69,6 +69,7 @@ def about_table(evaluation: Evaluation, sources: Sources, notes: Mapping[str, st
         "numbers in the predictions": sources.prediction_codes,
         "numbers in the references": sources.reference_codes,
         "image-level labels used at prediction time": sources.tags,
+        "checkpoint that predicted": sources.checkpoint,
         "predictions without reference": str(len(sources.unmatched_predictions)),
         "references without prediction": str(len(sources.unmatched_references)),
         "intervals": f"95 %, {evaluation.resamples} bootstrap resamples of {evaluation.patients} patients",

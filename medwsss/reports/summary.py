@@ -137,6 +137,7 @@ def summary_json(evaluation: Evaluation, sources: Sources, notes: Mapping[str, s
         },
         "codes": {"predictions": sources.prediction_codes, "references": sources.reference_codes},
         "tags": sources.tags,
+        "checkpoint": sources.checkpoint,
         "sources": {"predictions": sources.predictions, "references": sources.references},
         "bootstrap": {"resamples": evaluation.resamples, "level": 0.95, "unit": "patient"},
         "device": evaluation.device,

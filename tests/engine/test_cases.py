@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,25 @@ def test_predictions_of_three_classes_can_be_evaluated_as_the_whole_heart(acdc: 
     (predictions / "prediction.json").write_text(json.dumps({"task": "multi", "tags": "none"}))
     pairing = pair_cases(predictions, acdc, task="heart")
     assert [labels_of(pairing, code) for code in range(4)] == [0, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("name", "words"), [("last", "chosen by nothing"), ("best", "flatter"), (None, "not known")])
+def test_a_checkpoint_chosen_on_held_out_patients_is_named(
+    acdc: Path, predictions: Path, name: str | None, words: str
+) -> None:
+    record = {"task": "multi"} | ({"checkpoint": name} if name else {})
+    (predictions / "prediction.json").write_text(json.dumps(record))
+    assert words in pair_cases(predictions, acdc).sources.checkpoint
+
+
+def test_names_alone_tell_patient_and_phase(tmp_path: Path, acdc: Path) -> None:
+    reference = next(iter(reference_masks(acdc).values()))
+    for folder in ("ours", "theirs"):
+        (tmp_path / folder).mkdir()
+        for name in ("anna_ED", "anna_ES", "bob_frame07", "carl"):
+            shutil.copy(reference, tmp_path / folder / f"{name}.nii.gz")
+    cases = pair_cases(tmp_path / "ours", tmp_path / "theirs").cases
+    assert [(case.patient, case.phase) for case in cases] == [("anna", "ED"), ("anna", "ES"), ("bob", ""), ("carl", "")]
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"task": "liver"}', "{}"])

@@ -2,6 +2,7 @@ import pytest
 import torch
 from fakes.networks import random_batch, tiny_run_config
 
+from medwsss.data.sample import Batch
 from medwsss.labels import LabelSet
 from medwsss.methods import build_method
 from medwsss.methods.unia import UniA, at_tokens
@@ -86,6 +87,45 @@ def test_gradients_reach_every_parameter() -> None:
     still = [n for n, p in method.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     # The class token and its position feed positions through attention; nothing else may stay still.
     assert [name for name in still if "head" not in name] == []
+
+
+def reached_by(method: UniA, term: str) -> set[str]:
+    """The parts of the method that one loss term moves, the left half labelled background and the right half class 1."""
+    halves = torch.zeros(2, 32, 32, dtype=torch.int64)
+    halves[:, :, 16:] = 1
+    method.pseudo_labels = lambda *_: halves  # type: ignore[method-assign]
+    method.zero_grad()
+    method.training_step(random_batch(), step=9, generator=torch.Generator().manual_seed(1)).values[term].backward()
+    moved = {n for n, p in method.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    return {name.split(".")[0] for name in moved}
+
+
+@pytest.mark.parametrize(
+    ("term", "parts"),
+    [
+        ("classification", {"encoder", "uncertainty", "classifier"}),
+        ("auxiliary", {"encoder", "auxiliary_classifier"}),
+        ("distribution", {"encoder", "uncertainty"}),
+        ("token_contrast", {"encoder"}),
+        ("affinity", {"encoder"}),
+        ("segmentation", {"encoder", "uncertainty", "decoder"}),
+        ("energy", {"encoder", "uncertainty", "decoder"}),
+    ],
+)
+def test_each_term_moves_what_it_should_and_no_label_passes_a_gradient(term: str, parts: set[str]) -> None:
+    assert reached_by(unia(), term) == parts
+
+
+def test_padding_is_ignored_in_every_label_and_holds_no_activation() -> None:
+    method, whole = unia(), random_batch()
+    batch = Batch(whole.images, whole.image_labels, torch.tensor([[0, 32, 0, 32], [8, 24, 4, 32]]), whole.keys)
+    explanation, seeds = method.explain(batch, step=9), method.seeds(batch)
+    outside = torch.ones(32, 32, dtype=torch.bool)
+    outside[8:24, 4:32] = False
+    assert (explanation.pseudo_labels[1][outside] == 255).all()
+    assert not (explanation.pseudo_labels[0] == 255).all()
+    assert seeds.auxiliary[1, :, outside].abs().max() == 0
+    assert seeds.final[1, :, outside].abs().max() == 0
 
 
 def test_a_step_depends_on_its_generator_alone() -> None:
