@@ -90,7 +90,7 @@ def test_gradients_reach_every_parameter() -> None:
 
 
 def reached_by(method: UniA, term: str) -> set[str]:
-    """The parts of the method that one loss term moves, the left half labelled background and the right half class 1."""
+    """The parts that one loss term moves, with the left half labelled background and the right half class 1."""
     halves = torch.zeros(2, 32, 32, dtype=torch.int64)
     halves[:, :, 16:] = 1
     method.pseudo_labels = lambda *_: halves  # type: ignore[method-assign]
