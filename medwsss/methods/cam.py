@@ -9,10 +9,10 @@ from medwsss.cam.multi_scale import multi_scale_cams
 from medwsss.config.schema import CamBaselineConfig
 from medwsss.data.sample import Batch
 from medwsss.losses.classification import multi_label_loss
-from medwsss.methods.method import Explanation, LossTerms, Method, Prediction, entropy
+from medwsss.methods.method import Explanation, LossTerms, Method, Prediction, colour_labels, entropy
 from medwsss.models.encoder import Encoder
 from medwsss.models.heads import Classifier
-from medwsss.refinement.pixel_adaptive import pixel_adaptive_refinement, refined_pseudo_labels
+from medwsss.refinement.pixel_adaptive import pixel_adaptive_refinement
 
 
 class CamBaseline(Method):
@@ -51,17 +51,7 @@ class CamBaseline(Method):
     def explain(self, batch: Batch, *, step: int) -> Explanation:
         """CAM, the labels thresholded from it after refinement, and the prediction with known tags."""
         cams = keep_tagged(self._cams(batch.images), batch.image_labels)
-        labels = refined_pseudo_labels(
-            batch.images,
-            cams,
-            batch.image_labels,
-            high=self.config.cam.high,
-            low=self.config.cam.low,
-            boxes=batch.boxes,
-            downscale=self.config.pixel_adaptive.downscale,
-            dilations=self.config.pixel_adaptive.dilations,
-            iterations=self.config.pixel_adaptive.iterations,
-        )
+        labels = colour_labels(batch, cams, cam=self.config.cam, pixel_adaptive=self.config.pixel_adaptive)
         prediction = self.predict(batch.images, batch.image_labels)
         return Explanation(cams, prediction.uncertainty, labels, prediction.probs.max(dim=1).indices)
 

@@ -11,8 +11,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from medwsss.config.schema import CamConfig, PixelAdaptiveConfig
 from medwsss.data.sample import Batch
 from medwsss.models.encoder import Encoder
+from medwsss.refinement.pixel_adaptive import refined_pseudo_labels
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,23 @@ def evaluating(method: Method) -> Iterator[None]:
         yield
     finally:
         method.train(training)
+
+
+def colour_labels(
+    batch: Batch, cams: Float[Tensor, "b cls h w"], *, cam: CamConfig, pixel_adaptive: PixelAdaptiveConfig
+) -> Int[Tensor, "b h w"]:
+    """Activation maps as labels refined by colour and position (P2 of UniA); 255 where undecided and in padding."""
+    return refined_pseudo_labels(
+        batch.images,
+        cams,
+        batch.image_labels,
+        high=cam.high,
+        low=cam.low,
+        boxes=batch.boxes,
+        downscale=pixel_adaptive.downscale,
+        dilations=pixel_adaptive.dilations,
+        iterations=pixel_adaptive.iterations,
+    )
 
 
 def upsampled(maps: Float[Tensor, "b c h w"], like: Float[Tensor, "b d hl wl"]) -> Float[Tensor, "b c hl wl"]:

@@ -24,6 +24,7 @@ from medwsss.methods.method import (
     LossTerms,
     Method,
     Prediction,
+    colour_labels,
     entropy,
     evaluating,
     gated_probs,
@@ -35,7 +36,6 @@ from medwsss.models.heads import Classifier
 from medwsss.models.uncertainty import Gaussian, UncertaintyNetwork
 from medwsss.refinement.affinity import random_walk, symmetric_affinity
 from medwsss.refinement.mutual_complementing import complement
-from medwsss.refinement.pixel_adaptive import refined_pseudo_labels
 
 
 @dataclass(frozen=True)
@@ -119,18 +119,7 @@ class UniA(Method):
 
     def colour_labels(self, batch: Batch, cams: Float[Tensor, "b cls h w"]) -> Int[Tensor, "b h w"]:
         """Labels refined by colour and position (P2)."""
-        settings = self.config.pixel_adaptive
-        return refined_pseudo_labels(
-            batch.images,
-            cams,
-            batch.image_labels,
-            high=self.config.cam.high,
-            low=self.config.cam.low,
-            boxes=batch.boxes,
-            downscale=settings.downscale,
-            dilations=settings.dilations,
-            iterations=settings.iterations,
-        )
+        return colour_labels(batch, cams, cam=self.config.cam, pixel_adaptive=self.config.pixel_adaptive)
 
     def affinity_labels(
         self, batch: Batch, cams: Float[Tensor, "b cls h w"], affinity: Float[Tensor, "b n n"]

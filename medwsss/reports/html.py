@@ -57,7 +57,7 @@ def _write_files(folder: Path, evaluation: Evaluation, sources: Sources, title: 
     for name, png in pictures.items():
         (folder / name).write_bytes(png)
     frame = evaluation.per_case[list(PER_CASE_COLUMNS)]
-    frame.to_csv(folder / "per_case.csv", index=False, na_rep="nan", float_format="%.6g")
+    frame.to_csv(folder / "per_case.csv", index=False, na_rep="nan", float_format="%.9g")
     summary = json.dumps(summary_json(evaluation, sources, notes), indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "summary.json").write_text(summary + "\n", encoding="utf-8")
     content = report_content(evaluation, sources, title=title, notes=notes)
