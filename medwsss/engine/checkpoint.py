@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -52,12 +53,13 @@ def save_checkpoint(path: Path, method: Method, optimiser: torch.optim.Optimizer
 
 
 def read_state(path: Path) -> RunState:
-    """The run state in a checkpoint's header.
+    """The run state in a checkpoint's header; no tensor is read.
 
     Raises:
         CheckpointError: the file is missing, damaged or not one of ours.
     """
-    return _read(path)[0]
+    with _opened(path) as stored:
+        return _state(stored)
 
 
 def load_checkpoint(path: Path, method: Method, optimiser: torch.optim.Optimizer | None = None) -> RunState:
@@ -66,7 +68,9 @@ def load_checkpoint(path: Path, method: Method, optimiser: torch.optim.Optimizer
     Raises:
         CheckpointError: the file is missing or damaged, or belongs to another configuration.
     """
-    state, tensors = _read(path)
+    with _opened(path) as stored:
+        state = _state(stored)
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     own = {name.removeprefix(_METHOD): tensor for name, tensor in tensors.items() if name.startswith(_METHOD)}
     expected = method.state_dict()
     misfits = sorted(set(own) ^ set(expected))
@@ -84,19 +88,24 @@ def load_checkpoint(path: Path, method: Method, optimiser: torch.optim.Optimizer
     return state
 
 
-def _read(path: Path) -> tuple[RunState, dict[str, Tensor]]:
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}")
     try:
         with safe_open(path, framework="pt") as stored:
-            state = RunState(**json.loads(stored.metadata()["state"]))
-            if not isinstance(state.step, int):
-                raise TypeError(f"its step is {state.step!r}")
-            return state, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            yield stored
     except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
         raise CheckpointError(
             f"{path} is damaged or not a checkpoint of medwsss ({error}): use another one, or train again"
         ) from None
+
+
+def _state(stored: Any) -> RunState:
+    state = RunState(**json.loads(stored.metadata()["state"]))
+    if not isinstance(state.step, int):
+        raise TypeError(f"its step is {state.step!r}")
+    return state
 
 
 def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:

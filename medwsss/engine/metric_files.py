@@ -1,12 +1,12 @@
 """Metrics of a run as CSV and TensorBoard; a resumed run continues both without repeating a step."""
 
 import csv
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
+from medwsss.data.writing import written_whole
 from medwsss.engine.run_folder import RunFolder
 
 
@@ -65,7 +65,5 @@ def _truncate(path: Path, last_step: int) -> None:
     with path.open(newline="", encoding="utf-8") as stream:
         header, *rows = csv.reader(stream)
     kept = [row for row in rows if int(row[0]) <= last_step]
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("w", newline="", encoding="utf-8") as stream:
+    with written_whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([header, *kept])
-    partial.replace(path)
