@@ -160,7 +160,7 @@ class CamConfig(Section):
 
     pooled_fraction: Fraction = 0.0
     """Share of positions whose highest scores are averaged to the logit of a class; 0 takes the single highest, the
-    paper's global max pooling. Without pretrained weights a few percent learn where the maximum alone does not."""
+    paper's global max pooling. Without pretrained weights a few percent learn faster than the maximum alone."""
 
     scales: Scales = (1.0, 0.5, 0.75, 1.5)
     """Image scales; each runs with its horizontal flip."""
