@@ -16,6 +16,8 @@ from medwsss.errors import ConfigError
 Tree = dict[str, Any]
 _NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 """PyYAML refuses impossible dates and numbers with ValueError, and deep nesting with RecursionError."""
+_CHOICES = ("data", "method")
+"""Sections whose ``name`` decides which settings there are."""
 _SHOWN = 80
 """Characters of a refused value that a message repeats."""
 
@@ -26,7 +28,8 @@ def load_config(layers: Sequence[Mapping[str, Any]]) -> RunConfig:
     Raises:
         ConfigError: an unknown key (with the nearest known one) or a value out of range.
     """
-    merged: Tree = {"method": {"name": RunConfig().method.name}}
+    default = RunConfig()
+    merged: Tree = {"data": {"name": default.data.name}, "method": {"name": default.method.name}}
     for layer in layers:
         merged = _merged(merged, layer)
     try:
@@ -80,25 +83,29 @@ def override_layer(assignments: Sequence[str]) -> Tree:
     return tree
 
 
-def preset_path(dataset: str, name: str) -> Path:
-    """The configuration file shipped as ``configs/<dataset>/<name>.yaml``.
+def preset_path(dataset: str, *names: str) -> Path:
+    """The configuration file shipped as ``configs/<dataset>/<name>.yaml``, of the first name that there is.
 
     Raises:
-        ConfigError: there is none of that name; the message lists those there are.
+        ConfigError: there is none of these names; the message lists those there are.
     """
     shipped = Path(str(resources.files("medwsss"))) / "configs"
     folder = (shipped if shipped.is_dir() else shipped.parents[1] / "configs") / dataset
-    path = folder / f"{name}.yaml"
-    if not path.is_file():
+    found = next((path for name in names if (path := folder / f"{name}.yaml").is_file()), None)
+    if found is None:
         known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
-        raise ConfigError(f"no configuration '{name}' for {dataset} (shipped: {known}); pass --config FILE")
-    return path
+        raise ConfigError(f"no configuration '{names[0]}' for {dataset} (shipped: {known}); pass --config FILE")
+    return found
 
 
-def differences(config: RunConfig) -> dict[str, Any]:
-    """Settings that differ from the schema's defaults, by dotted key; the method is compared with itself."""
-    default = RunConfig(method=type(config.method)())
-    before = dict(_leaves(default.model_dump(mode="json")))
+def defaults_of(config: RunConfig) -> RunConfig:
+    """The schema's defaults for the same data set and method."""
+    return RunConfig(data=type(config.data)(name=config.data.name), method=type(config.method)())
+
+
+def differences(config: RunConfig, reference: RunConfig) -> dict[str, Any]:
+    """Settings that differ from those of ``reference``, a run with the same method and kind of data, by dotted key."""
+    before = dict(_leaves(reference.model_dump(mode="json")))
     return {key: value for key, value in _leaves(config.model_dump(mode="json")) if before[key] != value}
 
 
@@ -120,25 +127,28 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
     result = dict(base)
     for key, value in over.items():
         below = result.get(key)
-        if isinstance(below, dict) and isinstance(value, dict) and not _other_method(key, below, value):
+        if isinstance(below, dict) and isinstance(value, dict) and not _other_choice(key, below, value):
             value = _merged(below, value)
         result[key] = value
     return result
 
 
-def _other_method(key: str, below: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
-    """Settings of one method mean nothing to another, so naming another one starts afresh."""
-    return key == "method" and "name" in value and "name" in below and value["name"] != below["name"]
+def _other_choice(key: str, below: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
+    """Settings of one method or data set mean nothing to another, so naming another one starts afresh."""
+    return key in _CHOICES and "name" in value and "name" in below and value["name"] != below["name"]
 
 
 def _explained(problem: Mapping[str, Any]) -> str:
-    where = [str(part) for part in problem["loc"]]
+    where, choice = [str(part) for part in problem["loc"]], ""
+    if len(where) > 1 and where[0] in _CHOICES:  # pydantic inserts the name of the choice
+        choice = f" of {where.pop(1)}"
     dotted = ".".join(where) or "configuration"
     if problem["type"] != "extra_forbidden":
         return f"{dotted}: {problem['msg']} (got {reprlib.repr(problem['input'])[:_SHOWN]})"
-    nearest = difflib.get_close_matches(where[-1], {path.rsplit(".", 1)[-1] for path in _paths(RunConfig)}, n=1)
+    known = {path.rsplit(".", 1)[-1] for path in _paths(RunConfig)} - {where[-1]}
+    nearest = difflib.get_close_matches(where[-1], known, n=1)
     hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
-    return f"unknown setting '{dotted}'{hint}"
+    return f"unknown setting '{dotted}'{choice}{hint}"
 
 
 def _paths(section: type[BaseModel], prefix: str = "") -> Iterator[str]:

@@ -75,8 +75,8 @@ class PhantomConfig(Section):
     """Seed of all random choices."""
 
 
-class DataConfig(Section):
-    """Which data, which task, and how slices are made from volumes."""
+class VolumeDataConfig(Section):
+    """Volumes that are cut into slices: which data, which task, and how slices are made."""
 
     name: Literal["acdc"] = "acdc"
     """Data set."""
@@ -95,6 +95,58 @@ class DataConfig(Section):
     workers: Annotated[int, Field(ge=0)] = 0
     """Loader processes."""
 
+    @property
+    def crop(self) -> int:
+        """Side of the training crop, in pixels of the working grid."""
+        return self.grid.crop
+
+
+class PhotographAugmentationConfig(Section):
+    """Random changes of a photograph before it is cropped, as the papers on VOC and COCO make them."""
+
+    scale: tuple[Positive, Positive] = (0.5, 2.0)
+    """Smallest and largest magnification, drawn uniformly."""
+    flip_probability: Fraction = 0.5
+    """Probability of a horizontal flip."""
+    photometric_probability: Fraction = 0.5
+    """Probability of each of the four changes below."""
+    brightness: Fraction = 0.125
+    """Largest shift of all channels, as a share of the range of intensities (32 of 255)."""
+    contrast: tuple[Positive, Positive] = (0.5, 1.5)
+    """Smallest and largest factor."""
+    saturation: tuple[Positive, Positive] = (0.5, 1.5)
+    """Smallest and largest factor."""
+    hue: Annotated[float, Field(ge=0.0, le=0.5)] = 0.1
+    """Largest turn of the hue, as a share of the circle."""
+
+
+class PhotographDataConfig(Section):
+    """Photographs: which data set, which lists of it, and how crops are made."""
+
+    name: Literal["voc", "coco"]
+    """Data set."""
+    root: Path | None = None
+    """Folder of the data set, such as VOCdevkit/VOC2012."""
+    train: str = "train"
+    """List of the images that train."""
+    held_out: str = "val"
+    """List of the images that are validated and reported."""
+    tags: Path | None = None
+    """CSV, or cls_labels_onehot.npy, of image-level labels; null takes them from ``tags_from``."""
+    tags_from: Literal["annotations", "masks"] = "annotations"
+    """Where image-level labels come from without a table: the data set's annotations of objects, or its masks."""
+    crop: Count = 448
+    """Side of the square training crop, in pixels; prediction always uses the full image."""
+    augmentation: PhotographAugmentationConfig = PhotographAugmentationConfig()
+    validation_images: Count | None = None
+    """Validate on that many images, spread over the list; null takes all of them."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Loader processes."""
+
+
+DataConfig = Annotated[VolumeDataConfig | PhotographDataConfig, Field(discriminator="name")]
+DATASET_NAMES = ("acdc", "voc", "coco")
+
 
 class EncoderConfig(Section):
     """The vision transformer and what is read from it."""
@@ -109,6 +161,9 @@ class EncoderConfig(Section):
     """Further arguments of timm.create_model, such as patch_size, depth, embed_dim, num_heads, drop_path_rate."""
     stem: Literal["linear", "convolutional"] = "linear"
     """Patch embedding: one linear layer, or strided 3×3 convolutions, which learn faster without pretrained weights."""
+    normalisation: Literal["weights", "imagenet"] = "weights"
+    """Mean and standard deviation of the input channels: those the named weights were trained with, or ImageNet's,
+    which the papers on VOC and COCO use with any weights."""
     auxiliary_block: int | Literal["stem"] = -3
     """Index of the block whose tokens feed the auxiliary classifier; ``stem`` takes the patch embeddings, which no
     attention has mixed: the choice for a convolutional stem trained from scratch."""
@@ -312,21 +367,38 @@ class TrainingConfig(Section):
     """Iterations between checkpoints."""
 
 
+class CrfConfig(Section):
+    """Dense CRF after prediction, with the parameters of the papers on VOC and COCO."""
+
+    enabled: bool = False
+    iterations: Count = 10
+    gaussian_xy: Positive = 1.0
+    """Width of the position kernel, in pixels."""
+    gaussian_weight: Weight = 1.0
+    bilateral_xy: Positive = 121.0
+    """Width of the bilateral kernel in position, in pixels."""
+    bilateral_rgb: Positive = 5.0
+    """Its width in colour, on 0-255."""
+    bilateral_weight: Weight = 4.0
+
+
 class InferenceConfig(Section):
-    """How volumes are segmented."""
+    """How volumes and photographs are segmented."""
 
     scales: Scales = (1.0,)
     """Image scales whose probabilities are averaged."""
     flip: bool = True
     """Average with the horizontal flip."""
     batch_size: Count = 16
-    """Slices a forward pass."""
+    """Slices a forward pass; photographs differ in size and go one by one."""
+    crf: CrfConfig = CrfConfig()
+    """Photographs only."""
 
 
 class RunConfig(Section):
     """A whole run."""
 
-    data: DataConfig = DataConfig()
+    data: DataConfig = VolumeDataConfig()
     encoder: EncoderConfig = EncoderConfig()
     method: MethodConfig = UniAConfig()
     training: TrainingConfig = TrainingConfig()

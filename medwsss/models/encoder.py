@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from safetensors import SafetensorError
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import HybridEmbed
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from timm.models.vision_transformer_hybrid import ConvStem
@@ -58,15 +59,18 @@ class Encoder(nn.Module):
         self.dim: int = self.vit.embed_dim
         self.patch_size = int(self.vit.feature_info[0]["reduction"])
         if image_size < self.patch_size:
-            raise ConfigError(f"data.grid.crop is {image_size}, less than one patch of {self.patch_size} pixels")
+            raise ConfigError(
+                f"the crop of {image_size} pixels is less than one patch of {self.patch_size} pixels:"
+                " raise data.grid.crop, or data.crop of photographs"
+            )
         self.precision = config.precision
         self.weights_note = "weights: random initialisation"
         if config.weights is not None:
             self.weights_note = load_weights(self.vit, config.weights)
         elif config.pretrained:
             self.weights_note = f"weights: {config.name} from the timm hub"
-        self.register_buffer("mean", _channel_statistic(self.vit, "mean"), persistent=False)
-        self.register_buffer("std", _channel_statistic(self.vit, "std"), persistent=False)
+        self.register_buffer("mean", _channel_statistic(self.vit, config, "mean"), persistent=False)
+        self.register_buffer("std", _channel_statistic(self.vit, config, "std"), persistent=False)
 
     def grid(self, images: Float[Tensor, "b 3 h w"]) -> tuple[int, int]:
         """Rows and columns of the token grid: the nearest whole number of patches, at least one."""
@@ -245,5 +249,7 @@ def _block_index(index: int, depth: int) -> int:
     return index % depth
 
 
-def _channel_statistic(vit: VisionTransformer, name: str) -> Float[Tensor, "1 3 1 1"]:
-    return torch.tensor(vit.pretrained_cfg[name], dtype=torch.float32).reshape(1, 3, 1, 1)
+def _channel_statistic(vit: VisionTransformer, config: EncoderConfig, name: str) -> Float[Tensor, "1 3 1 1"]:
+    imagenet = {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
+    values = imagenet[name] if config.normalisation == "imagenet" else vit.pretrained_cfg[name]
+    return torch.tensor(values, dtype=torch.float32).reshape(1, 3, 1, 1)

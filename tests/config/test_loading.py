@@ -1,9 +1,18 @@
+import re
 from pathlib import Path
 
 import pytest
 
-from medwsss.config.loading import differences, load_config, override_layer, preset_path, read_layer, to_yaml
-from medwsss.config.schema import RunConfig, UniAConfig
+from medwsss.config.loading import (
+    defaults_of,
+    differences,
+    load_config,
+    override_layer,
+    preset_path,
+    read_layer,
+    to_yaml,
+)
+from medwsss.config.schema import PhotographDataConfig, RunConfig, UniAConfig
 from medwsss.errors import ConfigError
 
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*/*.yaml"))
@@ -127,9 +136,28 @@ def test_differences_from_the_defaults_are_listed_by_key() -> None:
     config = load_config(
         [override_layer(["method.cam.low=0.3", "training.iterations=5", "encoder.arguments={depth: 2}"])]
     )
-    assert differences(config) == {
+    assert differences(config, defaults_of(config)) == {
         "encoder.arguments": {"depth": 2},
         "method.cam.low": 0.3,
         "training.iterations": 5,
     }
-    assert differences(load_config([])) == {}
+    assert differences(load_config([]), RunConfig()) == {}
+
+
+def test_naming_another_data_set_starts_its_section_afresh() -> None:
+    config = load_config([{"data": {"name": "acdc", "task": "lv"}}, {"data": {"name": "voc", "train": "train_aug"}}])
+    assert isinstance(config.data, PhotographDataConfig)
+    assert config.data.train == "train_aug"
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (["data.name=voc", "data.task=heart"], "unknown setting 'data.task' of voc"),
+        (["method.dekoder=1"], "unknown setting 'method.dekoder' of unia; did you mean 'decoder'?"),
+        (["data.name=vok"], "expected tags: 'acdc', 'voc', 'coco'"),
+    ],
+)
+def test_messages_name_settings_as_the_user_writes_them(assignments: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_config([override_layer(assignments)])
