@@ -1,41 +1,33 @@
-"""A data set made ready for a run: studies, split and image-level labels, and where each of them came from."""
+"""Volumes made ready for a run: studies, their split and their image-level labels."""
 
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from medwsss.config.schema import DataConfig
+from medwsss.config.schema import VolumeDataConfig
 from medwsss.data.acdc import Study, find_studies, reference_masks
-from medwsss.data.image_labels import ImageLabels, image_labels_from_masks, read_image_labels, write_image_labels
+from medwsss.data.image_labels import image_labels_from_masks, read_image_labels, write_image_labels
+from medwsss.data.prepared import PreparedData, tags_source
 from medwsss.data.slice_cache import SliceCache
 from medwsss.data.slices import SliceDataset, slice_keys
 from medwsss.data.splits import Split, check_split, draw_split, read_split
 from medwsss.errors import MedwsssWarning, SplitError
-from medwsss.labels import ACDC_TASKS, LabelSet, Task
+from medwsss.labels import ACDC_TASKS, Task
 
 
-@dataclass(frozen=True)
-class AcdcData:
-    """ACDC, or anything in its layout."""
+@dataclass(frozen=True, kw_only=True)
+class VolumeData(PreparedData):
+    """Studies of patients, split by patient."""
 
-    config: DataConfig
+    samples = "slices"
+    members = "patients"
+    config: VolumeDataConfig
+    root: Path
     task: Task
     studies: tuple[Study, ...]
     """All patients found."""
-    split: Split
-    image_labels: ImageLabels
     cache: SliceCache
-    source: str
-    """The data set in words, for the report."""
-    tags_source: str
-    """Where the image-level labels come from, in words."""
-    split_source: str
-    """Where the split comes from, in words."""
-
-    @property
-    def labels(self) -> LabelSet:
-        return self.task.labels
 
     @property
     def training(self) -> tuple[Study, ...]:
@@ -52,7 +44,7 @@ class AcdcData:
         return SliceDataset(self.training, self.image_labels, self.config, self.cache)
 
 
-def load_acdc(config: DataConfig, root: Path, tags_path: Path) -> AcdcData:
+def load_acdc(config: VolumeDataConfig, root: Path, tags_path: Path) -> VolumeData:
     """Find the patients, split them, and read their image-level labels.
 
     Without ``config.tags`` the labels are derived from the masks of all patients and written to ``tags_path``, and
@@ -81,8 +73,10 @@ def load_acdc(config: DataConfig, root: Path, tags_path: Path) -> AcdcData:
         known_keys=slice_keys(studies, cache, config.grid),
         required_keys=slice_keys(_chosen(studies, split.train), cache, config.grid),
     )
-    return AcdcData(
+    return VolumeData(
         config=config,
+        labels=task.labels,
+        root=root,
         task=task,
         studies=studies,
         split=split,
@@ -90,16 +84,11 @@ def load_acdc(config: DataConfig, root: Path, tags_path: Path) -> AcdcData:
         cache=cache,
         source=f"{len(studies)} patients in {root}",
         tags_source=tags_source(config),
-        split_source=f"file {config.split.file}" if config.split.file else f"drawn with seed {split.seed}",
+        split_source=f"{_origin(config, split)}, by patient",
     )
 
 
-def tags_source(config: DataConfig) -> str:
-    """Where image-level labels come from, in words."""
-    return f"table {config.tags}" if config.tags else "derived from the reference masks (research)"
-
-
-def _split(config: DataConfig, studies: Sequence[Study]) -> Split:
+def _split(config: VolumeDataConfig, studies: Sequence[Study]) -> Split:
     groups = {study.patient: study.group for study in studies}
     if config.split.file is None:
         return draw_split(groups, held_out_fraction=config.split.held_out_fraction, seed=config.split.seed)
@@ -113,6 +102,10 @@ def _split(config: DataConfig, studies: Sequence[Study]) -> Split:
         message = f"{len(unused)} patients are in neither part of {config.split.file}, first {unused[0]}: left unused"
         warnings.warn(message, MedwsssWarning, stacklevel=3)
     return split
+
+
+def _origin(config: VolumeDataConfig, split: Split) -> str:
+    return f"file {config.split.file}" if config.split.file else f"drawn with seed {split.seed}"
 
 
 def _chosen(studies: Sequence[Study], patients: Sequence[str]) -> tuple[Study, ...]:

@@ -1,11 +1,14 @@
 """What a loader yields: one image with its image-level labels, and a batch of them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.utils.data import Dataset
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,23 @@ class Sample:
     box: Int[Tensor, "4"]
     """[top, bottom, left, right) of the area that is image and not padding."""
     key: SliceKey
+
+
+class Draw(NamedTuple):
+    """What a sampler asks for: an image, and the seed of its augmentation."""
+
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    seed: int
+
+
+class TrainingSet(Dataset[Sample], ABC):
+    """Images that train, no mask within reach; ``training_set[Draw(index, seed)]`` depends on the draw alone."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, draw: Draw) -> Sample: ...
 
 
 @dataclass(frozen=True)

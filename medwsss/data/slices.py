@@ -1,28 +1,19 @@
 """Training slices with their image-level labels. No mask is within reach: a ``Study`` knows none."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
-from torch.utils.data import Dataset
 
-from medwsss.config.schema import DataConfig, GridConfig
+from medwsss.config.schema import GridConfig, VolumeDataConfig
 from medwsss.data.acdc import PHASES, Frame, Study
 from medwsss.data.image_labels import ImageLabels
-from medwsss.data.sample import Sample, SliceKey
+from medwsss.data.sample import Draw, Sample, SliceKey, TrainingSet
 from medwsss.data.slice_cache import SliceCache
 from medwsss.data.transforms import TrainingTransform, channels_of
 
 OTHER_PHASE: dict[str, str] = {"ED": "ES", "ES": "ED"}
-
-
-class Draw(NamedTuple):
-    """What a sampler asks for: a slice, and the seed of its augmentation."""
-
-    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
-    seed: int
 
 
 def slice_keys(studies: Sequence[Study], cache: SliceCache, grid: GridConfig) -> tuple[SliceKey, ...]:
@@ -40,11 +31,11 @@ def slice_keys(studies: Sequence[Study], cache: SliceCache, grid: GridConfig) ->
     )
 
 
-class SliceDataset(Dataset[Sample]):
+class SliceDataset(TrainingSet):
     """The slices of studies; ``dataset[Draw(index, seed)]`` is determined by the draw alone."""
 
     def __init__(
-        self, studies: Sequence[Study], image_labels: ImageLabels, data: DataConfig, cache: SliceCache
+        self, studies: Sequence[Study], image_labels: ImageLabels, data: VolumeDataConfig, cache: SliceCache
     ) -> None:
         """Every slice of ``studies`` needs a row in ``image_labels``; files are read here unless cached."""
         self.keys = slice_keys(studies, cache, data.grid)

@@ -6,22 +6,22 @@ import torch
 from fakes.acdc import FakePatient, write_acdc
 from torch.utils.data import DataLoader
 
-from medwsss.config.schema import AugmentationConfig, DataConfig, GridConfig
+from medwsss.config.schema import AugmentationConfig, GridConfig, VolumeDataConfig
 from medwsss.data import acdc
 from medwsss.data.acdc import find_studies, reference_masks
 from medwsss.data.image_labels import image_labels_from_masks
-from medwsss.data.sample import Batch, SliceKey, collate
+from medwsss.data.sample import Batch, Draw, SliceKey, collate
 from medwsss.data.slice_cache import SliceCache
-from medwsss.data.slices import Draw, SliceDataset, slice_keys
+from medwsss.data.slices import SliceDataset, slice_keys
 from medwsss.labels import ACDC_TASKS
 
 STILL = AugmentationConfig(
     flip_probability=0.0, rotation_degrees=0.0, zoom=(1.0, 1.0), intensity_scale=0.0, gamma=(1.0, 1.0)
 )
-CONFIG = DataConfig(task="multi", grid=GridConfig(crop=48), augmentation=STILL)
+CONFIG = VolumeDataConfig(task="multi", grid=GridConfig(crop=48), augmentation=STILL)
 
 
-def dataset(tmp_path: Path, config: DataConfig = CONFIG, patients: tuple[FakePatient, ...] = ()) -> SliceDataset:
+def dataset(tmp_path: Path, config: VolumeDataConfig = CONFIG, patients: tuple[FakePatient, ...] = ()) -> SliceDataset:
     root = tmp_path / "data"
     studies = find_studies(write_acdc(root, patients or (FakePatient(), FakePatient(number=2))))
     tags = image_labels_from_masks(studies, reference_masks(root), ACDC_TASKS[config.task])

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from medwsss.config.loading import load_config
 from medwsss.config.schema import EncoderConfig, RunConfig
 from medwsss.data.sample import Batch, SliceKey
 from medwsss.methods.method import Method, Prediction
@@ -27,9 +28,7 @@ def tiny_run_config(**sections: Any) -> RunConfig:
         "method": {"name": "unia", "cam": {"scales": [1.0, 0.5]}, "decoder": {"channels": 8, "dilation": 1}},
         "training": {"iterations": 4, "batch_size": 2, "warmup_steps": 0, "learning_rate": 1e-3},
     }
-    for name, section in sections.items():
-        tree[name] = {**tree.get(name, {}), **section}
-    return RunConfig.model_validate(tree)
+    return load_config([tree, sections])
 
 
 def random_batch(*, size: int = 2, classes: int = 2, side: int = 32, seed: int = 0) -> Batch:
@@ -55,6 +54,7 @@ class Threshold(Method):
         bright = images[:, :1]
         present = 1.0 if image_labels is None else image_labels[:, :, None, None]
         foreground = bright * present
-        return Prediction(
-            torch.cat([1 - foreground, foreground], dim=1), foreground, bright[:, 0], bright.amax(dim=(2, 3))
-        )
+        return Prediction(torch.cat([1 - foreground, foreground], dim=1), bright[:, 0], bright.amax(dim=(2, 3)))
+
+    def cams(self, images: Tensor, image_labels: Tensor | None = None) -> Tensor:
+        return self.predict(images, image_labels).probs[:, 1:]

@@ -1,0 +1,119 @@
+"""From photographs to what a network sees: the random scale, flip, colours and crop of the papers on VOC and COCO."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Shaped, UInt8
+from torch import Tensor
+from torchvision.transforms.v2 import functional
+
+from medwsss.config.schema import PhotographAugmentationConfig
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Mean red, green and blue of ImageNet's training images (ILSVRC 2012), as torchvision and timm normalise with it."""
+LEVELS = 255
+"""The brightest value of a channel in an image file; it becomes 1."""
+
+
+class PhotographTransform:
+    """Random scale, crop, flip and colours of a photograph; everything random comes from the seed.
+
+    The crop lies anywhere within the scaled image. Where a side is shorter than the crop, the image lies anywhere
+    within the crop instead, and ImageNet's mean colour, which normalisation turns into 0, fills the rest.
+    """
+
+    def __init__(self, config: PhotographAugmentationConfig, crop: int) -> None:
+        """``crop`` is the side of the result in pixels.
+
+        Raises:
+            ValueError: ``crop`` is not positive.
+        """
+        if crop < 1:
+            raise ValueError(f"crop must be at least 1, it is {crop}")
+        self._config = config
+        self._crop = crop
+        self._padding = torch.tensor(IMAGENET_MEAN)[:, None, None].expand(3, crop, crop)
+
+    def __call__(
+        self, image: UInt8[np.ndarray, "h w 3"], seed: int
+    ) -> tuple[Float[Tensor, "3 crop crop"], Int[Tensor, "4"]]:
+        """The augmented photograph in [0, 1], and [top, bottom, left, right) of the area that is not padding.
+
+        Raises:
+            ValueError: ``seed`` is negative, or ``image`` has no pixels.
+        """
+        if seed < 0:
+            raise ValueError(f"seed must not be negative, it is {seed}")
+        rng = np.random.default_rng(seed)
+        scaled = _scaled(_channels_first(image), rng.uniform(*self._config.scale))
+        rows, columns = (_window(side, self._crop, rng) for side in scaled.shape[1:])
+        shown = scaled[:, rows.taken, columns.taken].contiguous()  # colours change after the crop, plane by plane: fast
+        if rng.random() < self._config.flip_probability:
+            shown = functional.horizontal_flip(shown)
+        augmented = self._padding.clone()
+        augmented[:, rows.placed, columns.placed] = _recoloured(shown, self._config, rng).float() / LEVELS
+        box = torch.tensor([rows.placed.start, rows.placed.stop, columns.placed.start, columns.placed.stop])
+        return augmented, box
+
+
+def as_network_input(image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "3 h w"]:
+    """A whole photograph in [0, 1], for prediction.
+
+    Raises:
+        ValueError: ``image`` has no pixels.
+    """
+    return _channels_first(image).float().contiguous() / LEVELS
+
+
+class _Window(NamedTuple):
+    """One axis of a crop: which pixels are taken, and where they are placed."""
+
+    taken: slice
+    placed: slice
+
+
+def _window(side: int, crop: int, rng: np.random.Generator) -> _Window:
+    """A window of a longer side, or a shorter side somewhere within the crop."""
+    length = min(side, crop)
+    start = int(rng.integers(0, abs(side - crop), endpoint=True))
+    anywhere, whole = slice(start, start + length), slice(0, length)
+    return _Window(anywhere, whole) if side > crop else _Window(whole, anywhere)
+
+
+def _scaled(image: UInt8[Tensor, "3 h w"], factor: float) -> UInt8[Tensor, "3 rows columns"]:
+    size = [max(1, round(side * factor)) for side in image.shape[1:]]
+    scaled: Tensor = functional.resize(image, size, antialias=True)  # bilinear
+    return scaled
+
+
+def _recoloured(
+    image: UInt8[Tensor, "3 h w"], config: PhotographAugmentationConfig, rng: np.random.Generator
+) -> UInt8[Tensor, "3 h w"]:
+    """Brightness, contrast, saturation and hue, each or none of them; contrast comes second or last.
+
+    The photometric distortion of SSD (Liu et al., ECCV 2016), which the code bases on VOC and COCO share: brightness
+    shifts and contrast multiplies all channels, so that black stays black.
+    """
+    contrast = float(rng.uniform(*config.contrast))
+    shift = round(LEVELS * float(rng.uniform(-config.brightness, config.brightness)))
+    saturation = float(rng.uniform(*config.saturation))
+    turn = float(rng.uniform(-config.hue, config.hue))
+    steps: list[Callable[[Tensor], Tensor]] = [
+        lambda pixels: (pixels.short() + shift).clamp(0, LEVELS).byte(),
+        lambda pixels: functional.adjust_saturation(pixels, saturation),
+        lambda pixels: functional.adjust_hue(pixels, turn),
+    ]
+    # torchvision calls a factor of all channels brightness; its own contrast would keep the mean
+    steps.insert(int(rng.choice([1, 3])), lambda pixels: functional.adjust_brightness(pixels, contrast))
+    for step, wanted in zip(steps, rng.random(4) < config.photometric_probability, strict=True):
+        image = step(image) if wanted else image
+    return image
+
+
+def _channels_first(image: Shaped[np.ndarray, "..."]) -> UInt8[Tensor, "3 h w"]:
+    """A copy, so that images which nobody may write to are welcome."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise ValueError(f"image must be uint8 of shape (h, w, 3) with pixels, not {image.dtype} of {image.shape}")
+    return torch.from_numpy(image.copy()).permute(2, 0, 1)
