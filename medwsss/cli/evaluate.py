@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    import torch
+
     from medwsss.metrics.results import Evaluation, Sources
 
 _NAMES_SHOWN = 10
@@ -14,42 +16,112 @@ _NAMES_SHOWN = 10
 
 def evaluate(
     predictions: Annotated[
-        Path, typer.Argument(metavar="PRED", help="Folder of NIfTI label files from any program, or one file.")
+        Path, typer.Argument(metavar="PRED", help="Folder of label files from any program, or one volume.")
     ],
     truth: Annotated[
-        Path, typer.Argument(metavar="TRUTH", help="ACDC folder, or a folder of NIfTI label files of the same names.")
+        Path,
+        typer.Argument(metavar="TRUTH", help="Folder of the data set, or of label files named like the predictions."),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the report.")],
+    dataset: Annotated[str, typer.Option(help="acdc (any NIfTI files), voc or coco (any label PNGs).")] = "acdc",
+    device: Annotated[str, typer.Option(help="Where pixels are counted: auto, cpu or cuda.")] = "auto",
+    title: Annotated[str, typer.Option(help="Title of the report.")] = "Segmentation report",
     task: Annotated[
-        str | None, typer.Option(help="heart, lv or multi; found from the predictions when not given.")
+        str | None, typer.Option(help="Volumes: heart, lv or multi; found from the predictions when not given.")
     ] = None,
-    device: Annotated[str, typer.Option(help="Where voxels are counted: auto, cpu or cuda.")] = "auto",
     images: Annotated[
-        Path | None, typer.Option(help="ACDC folder or folder of images, for pictures and baselines.")
+        Path | None, typer.Option(help="Volumes: ACDC folder or folder of images, for pictures and baselines.")
     ] = None,
     prediction_codes: Annotated[
-        str | None, typer.Option(help='What the numbers in the predictions mean, such as "1=LV,2=MYO,3=RV".')
+        str | None, typer.Option(help='Volumes: what the numbers in the predictions mean, such as "1=LV,2=MYO,3=RV".')
     ] = None,
     truth_codes: Annotated[
-        str | None, typer.Option(help="The same for the references, which hold ACDC codes otherwise.")
+        str | None, typer.Option(help="Volumes: the same for the references, which hold ACDC codes otherwise.")
     ] = None,
-    title: Annotated[str, typer.Option(help="Title of the report.")] = "Segmentation report",
+    part: Annotated[
+        str | None, typer.Option("--list", help="Photographs: list of images, such as val; every one must be there.")
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="Photographs: classes for a table of FP/TP and IoU, such as bird,boat (UniA, Table VI)."),
+    ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=DIR", help="Photographs: predictions of another method in that table; repeatable."),
+    ] = None,
+    no_contours: Annotated[
+        bool, typer.Option("--no-contours", help="Photographs: leave out contour quality, the slow part.")
+    ] = False,
 ) -> None:
-    """Compare predictions with references: Dice, confusion ratio, surfaces, volumes, beside masks without training."""
-    from medwsss.cli.options import check_folder, chosen_task
-    from medwsss.engine.cases import pair_cases
+    """Compare predictions with references: overlap, confusion ratio, surfaces or contours, and a report."""
+    from medwsss.cli.evaluate_images import evaluate_images_command
+    from medwsss.cli.options import check_folder, chosen, chosen_task, refuse_options
+    from medwsss.data import DATASETS, IMAGE_SETS
     from medwsss.engine.device import resolve_device
-    from medwsss.engine.evaluate import evaluate_cases
-    from medwsss.reports.html import write_report
 
     found = resolve_device(device)
+    chosen("data set", dataset, DATASETS)
+    if dataset in IMAGE_SETS:
+        volumes_only = {
+            "--task": task,
+            "--images": images,
+            "--prediction-codes": prediction_codes,
+            "--truth-codes": truth_codes,
+        }
+        refuse_options(f"data set {dataset}", volumes_only)
+        check_folder(out)
+        evaluate_images_command(
+            predictions,
+            truth,
+            dataset=dataset,
+            part=part,
+            out=out,
+            device=found,
+            classes=classes,
+            beside=beside or [],
+            contours=not no_contours,
+            title=title,
+        )
+        return
+    photographs_only = {"--list": part, "--classes": classes, "--beside": beside, "--no-contours": no_contours}
+    refuse_options(f"data set {dataset}", photographs_only)
     if task is not None:
         chosen_task(task)
     check_folder(out)
+    evaluate_volumes(
+        predictions,
+        truth,
+        out=out,
+        task=task,
+        images=images,
+        prediction_codes=prediction_codes,
+        truth_codes=truth_codes,
+        device=found,
+        title=title,
+    )
+
+
+def evaluate_volumes(
+    predictions: Path,
+    truth: Path,
+    *,
+    out: Path,
+    task: str | None,
+    images: Path | None,
+    prediction_codes: str | None,
+    truth_codes: str | None,
+    device: "torch.device",
+    title: str,
+) -> None:
+    """Dice, confusion ratio, surfaces and volumes, beside masks without training."""
+    from medwsss.engine.cases import pair_cases
+    from medwsss.engine.evaluate import evaluate_cases
+    from medwsss.reports.html import write_report
+
     pairing = pair_cases(
         predictions, truth, task=task, images=images, prediction_codes=prediction_codes, truth_codes=truth_codes
     )
-    evaluation = evaluate_cases(pairing.cases, pairing.task, device=found)
+    evaluation = evaluate_cases(pairing.cases, pairing.task, device=device)
     page = write_report(evaluation, out, sources=pairing.sources, title=title)
     for line in terminal_lines(evaluation, pairing.sources):
         typer.echo(line)

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from medwsss.cli.evaluate import evaluate
+from medwsss.cli.masks import masks
 from medwsss.cli.phantom import phantom
 from medwsss.cli.predict import predict
 from medwsss.cli.tags import tags
@@ -26,6 +27,7 @@ app.command()(train)
 app.command()(predict)
 app.command()(evaluate)
 app.command()(tags)
+app.command()(masks)
 app.command()(phantom)
 
 

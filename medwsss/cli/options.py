@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from medwsss.errors import ConfigError, OutputError
@@ -29,6 +29,28 @@ def chosen(what: str, name: str, known: Collection[str]) -> str:
     nearest = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
     raise ConfigError(f"unknown {what} '{name}'{hint} (there are {', '.join(known)})")
+
+
+def refuse_options(what: str, options: Mapping[str, object]) -> None:
+    """Refuse options that mean nothing here, instead of passing over them.
+
+    Raises:
+        ConfigError: one of them was given.
+    """
+    given = [name for name, value in options.items() if value not in (None, False, [])]
+    if given:
+        raise ConfigError(f"{' and '.join(given)} cannot be used with {what}: leave out")
+
+
+def required(option: str, value: str | None) -> str:
+    """The value of an option that this kind of data needs.
+
+    Raises:
+        ConfigError: it was not given.
+    """
+    if value is None:
+        raise ConfigError(f"photographs need {option}: name the list of images, such as {option} val")
+    return value
 
 
 def check_folder(path: Path) -> None:

@@ -1,25 +1,23 @@
-"""``medwsss predict``: segment volumes with a trained run."""
+"""``medwsss predict``: segment volumes or photographs with a trained run."""
 
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from medwsss.data.image_labels import ImageLabels
-    from medwsss.engine.predict import Item
-    from medwsss.labels import LabelSet
 
 
 def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training run.")],
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT", help="NIfTI files, folders of them, or ACDC folders.")
+        list[Path],
+        typer.Argument(
+            metavar="INPUT",
+            help="Volumes: NIfTI files, folders of them, or ACDC folders. "
+            "Photographs: files, folders of them, or with --list the folder of the data set.",
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the label volumes.")],
-    frames: Annotated[str, typer.Option(help="For ACDC folders: ed-es, or all frames of the 4D files.")] = "ed-es",
-    tags: Annotated[Path | None, typer.Option(help="CSV of image-level labels; not needed.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the label files.")],
+    tags: Annotated[Path | None, typer.Option(help="Table of image-level labels; not needed.")] = None,
     save: Annotated[
         list[str] | None,
         typer.Option(metavar="MAP", help="Also write probabilities, cams or uncertainty; may be repeated."),
@@ -27,81 +25,68 @@ def predict(
     checkpoint: Annotated[str, typer.Option(help="last or best.")] = "last",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results of these inputs.")] = False,
+    frames: Annotated[str | None, typer.Option(help="Volumes: ed-es, or all frames of 4D files.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Photographs: layout of the folder, acdc, voc or coco; that of the run.")
+    ] = None,
+    part: Annotated[str | None, typer.Option("--list", help="Photographs: list of images, such as val.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Photographs: labels from the decoder, or from the cams; decoder by default.")
+    ] = None,
+    crf: Annotated[bool, typer.Option("--crf", help="Photographs: dense CRF afterwards, as in the papers.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Photographs: go on where an interrupted prediction into --out stopped.")
+    ] = False,
 ) -> None:
-    """Segment volumes: label files with the shape, affine and units of the inputs, one per input."""
-    from medwsss.cli.options import check_folder, chosen
-    from medwsss.cli.progress import progress
+    """Segment volumes (label files on the grid of the inputs) or photographs (label PNGs of their size)."""
+    from medwsss.cli.options import check_folder, chosen, refuse_options
+    from medwsss.cli.predict_photographs import predict_photographs
+    from medwsss.cli.predict_volumes import predict_volumes
+    from medwsss.config.schema import VolumeDataConfig
     from medwsss.engine.device import resolve_device
-    from medwsss.engine.predict import MAPS, claim_outputs, predict_item, write_record
-    from medwsss.engine.run_folder import load_method, open_run
-    from medwsss.errors import MedwsssError
-    from medwsss.labels import ACDC_TASKS
+    from medwsss.engine.predict import MAPS
+    from medwsss.engine.run_folder import open_run
 
-    chosen("frames", frames, ("ed-es", "all"))
     chosen("checkpoint", checkpoint, ("last", "best"))
     maps = [chosen("map", name, MAPS) for name in save or []]
     folder, config = open_run(run)
     found = resolve_device(device)
     check_folder(out)
-    labels = ACDC_TASKS[config.data.task].labels
-    items = [item for path in inputs for item in find_items(path, frames)]
-    image_labels = read_tags(tags, items, labels) if tags else None
-    method = load_method(folder, config, labels, checkpoint=checkpoint).to(found)
-    claim_outputs(out, items, overwrite=overwrite)
-    failed: dict[str, str] = {}
-    with progress() as bar:
-        for item in bar.track(items, description="predicting"):
-            try:
-                predict_item(
-                    method,
-                    item,
-                    out,
-                    config=config,
-                    labels=labels,
-                    device=found,
-                    image_labels=image_labels,
-                    maps=maps,
-                )
-            except MedwsssError as error:
-                failed[item.name] = str(error)
-    write_record(out, items, config=config, labels=labels, run=run, checkpoint=checkpoint, tags=tags, failed=failed)
-    typer.echo(f"{len(items) - len(failed)} volumes segmented, in {out}")
+    if isinstance(config.data, VolumeDataConfig):
+        other = None if dataset == config.data.name else dataset
+        photographs_only = {"--dataset": other, "--list": part, "--source": source, "--crf": crf, "--resume": resume}
+        refuse_options("a run on volumes", photographs_only)
+        failed = predict_volumes(
+            folder,
+            config,
+            inputs,
+            out,
+            frames=chosen("frames", frames or "ed-es", ("ed-es", "all")),
+            tags=tags,
+            maps=maps,
+            checkpoint=checkpoint,
+            device=found,
+            overwrite=overwrite,
+        )
+    else:
+        refuse_options("a run on photographs", {"--frames": frames})
+        failed = predict_photographs(
+            folder,
+            config,
+            inputs,
+            out,
+            dataset=dataset or config.data.name,
+            part=part,
+            tags=tags,
+            source=chosen("source", source or "decoder", ("decoder", "cams")),
+            crf=crf or config.inference.crf.enabled,
+            maps=maps,
+            checkpoint=checkpoint,
+            device=found,
+            overwrite=overwrite,
+            resume=resume,
+        )
     for name, reason in failed.items():
         typer.echo(f"error: {name}: {reason}", err=True)
     if failed:
         raise typer.Exit(2)
-
-
-def find_items(path: Path, frames: str) -> "list[Item]":
-    """What one input stands for: a file, the files of a folder, or the frames of an ACDC folder.
-
-    Raises:
-        DatasetError: nothing is there.
-    """
-    from medwsss.data.acdc import find_studies
-    from medwsss.engine.predict import file_items, study_items
-    from medwsss.errors import DatasetError
-
-    if not path.exists():
-        raise DatasetError(f"{path} does not exist")
-    is_acdc = path.is_dir() and any(next(path.glob(f"{part}patient*/Info.cfg"), None) for part in ("", "*/"))
-    if is_acdc:
-        return study_items(find_studies(path), frames="all" if frames == "all" else "ed-es")
-    return file_items(path)
-
-
-def read_tags(path: Path, items: "list[Item]", labels: "LabelSet") -> "ImageLabels":
-    """Image-level labels of slices; plain files are looked up by name, with an empty phase.
-
-    The table may name more patients than are predicted; a ``MedwsssWarning`` counts them. Slices that it lacks are an
-    error of the item they belong to.
-    """
-    from medwsss.data.image_labels import read_tag_table
-    from medwsss.errors import MedwsssWarning
-
-    table = read_tag_table(path, labels)
-    others = sorted({key.patient for key in table.tags} - {item.patient for item in items})
-    if others:
-        message = f"{path} names {len(others)} patients that are not among the inputs, first {others[0]}: not used"
-        warnings.warn(message, MedwsssWarning, stacklevel=2)
-    return table

@@ -1,4 +1,4 @@
-"""``medwsss train``: from image-level labels to a trained run, its predictions on held-out patients and a report."""
+"""``medwsss train``: from image-level labels to a trained run, its predictions on the held-out part and a report."""
 
 import tempfile
 from collections.abc import Mapping
@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    import torch
-
-    from medwsss.config.schema import DataConfig, RunConfig
-    from medwsss.data.loading import AcdcData
+    from medwsss.config.schema import DataConfig, RunConfig, VolumeDataConfig
+    from medwsss.data.prepared import PreparedData
     from medwsss.engine.run_folder import RunFolder
-    from medwsss.methods.method import Method
 
 
 def train(
-    dataset: Annotated[str, typer.Option(help="Data set: acdc.")] = "acdc",
+    dataset: Annotated[str | None, typer.Option(help="acdc, voc or coco; acdc by default.")] = None,
     root: Annotated[
-        Path | None, typer.Option(help="Folder of the data set; a phantom is generated without it.")
+        Path | None, typer.Option(help="Folder of the data set; without it, a phantom stands in for ACDC.")
     ] = None,
-    task: Annotated[str | None, typer.Option(help="heart, lv or multi (RV, MYO, LV); heart by default.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="For volumes: heart, lv or multi (RV, MYO, LV); heart by default.")
+    ] = None,
     method: Annotated[str | None, typer.Option(help="unia, or cam, the plain baseline; unia by default.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML of settings instead of the shipped one.")] = None,
     set_: Annotated[
@@ -32,14 +31,14 @@ def train(
     ] = None,
     tags: Annotated[
         Path | None,
-        typer.Option(help="CSV of image-level labels; masks, if there are any, only score held-out patients."),
+        typer.Option(help="Table of image-level labels; masks, if there are any, only score the held-out part."),
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Local encoder weights (.safetensors, .pth).")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder to write.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     resume: Annotated[Path | None, typer.Option(help="Continue this run; all settings come from it.")] = None,
 ) -> None:
-    """Train from image-level labels; then segment the held-out patients and write a report."""
+    """Train from image-level labels; then segment the held-out patients or images and write a report."""
     from medwsss.cli.options import check_folder, chosen, chosen_task
     from medwsss.data import DATASETS
     from medwsss.engine.device import resolve_device
@@ -47,9 +46,10 @@ def train(
     from medwsss.errors import ConfigError
 
     found = resolve_device(device)
-    chosen("data set", dataset, DATASETS)
+    if dataset is not None:
+        chosen("data set", dataset, DATASETS)
     if resume is not None:
-        if any((root, task, method, config, set_, tags, weights, out)):
+        if any((dataset, root, task, method, config, set_, tags, weights, out)):
             raise ConfigError("--resume takes all settings from the run: leave the other options out")
         run, settings = open_run(resume)
     else:
@@ -64,43 +64,51 @@ def train(
 
 
 def resolved_config(
-    dataset: str, method: str | None, file: Path | None, assignments: list[str], flags: Mapping[str, Any], *, cpu: bool
+    dataset: str | None,
+    method: str | None,
+    file: Path | None,
+    assignments: list[str],
+    flags: Mapping[str, Any],
+    *,
+    cpu: bool,
 ) -> "RunConfig":
     """Defaults, then the shipped configuration for this machine or ``file``, then options, then ``--set``.
 
-    A ``method`` that is given wins over the one that ``file`` names; settings of another method are left out then.
+    A ``method`` or ``dataset`` that is given wins over the one that ``file`` names; settings of another are left out
+    then. Where no configuration is shipped for a machine without GPU, the one for a GPU is taken.
 
     Raises:
         ConfigError: an unknown method or setting, or a value out of range.
     """
     from medwsss.cli.options import chosen
     from medwsss.config.loading import load_config, override_layer, preset_path, read_layer
-    from medwsss.config.schema import METHOD_NAMES
+    from medwsss.config.schema import DATASET_NAMES, METHOD_NAMES
 
     name = chosen("method", method or METHOD_NAMES[0], METHOD_NAMES)
-    path = file or preset_path(dataset, f"{name}-cpu" if cpu else name)
+    path = file or preset_path(dataset or DATASET_NAMES[0], *([f"{name}-cpu", name] if cpu else [name]))
     named = {"method": {"name": name}} if method else {}
-    return load_config([read_layer(path), named, flags, override_layer(assignments)])
+    if dataset or not file:
+        named |= {"data": {"name": dataset or DATASET_NAMES[0]}}
+    return load_config([named, read_layer(path), named, flags, override_layer(assignments)])
 
 
 def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, device_name: str) -> None:
     """Everything after the settings are known; the run folder is touched once data, weights and checkpoint are good."""
     import torch
 
+    from medwsss.cli.held_out import report_held_out
     from medwsss.cli.observer import RunObserver
-    from medwsss.data.acdc import reference_masks
+    from medwsss.cli.run_notes import positives
     from medwsss.engine.run_folder import check_split_unchanged, new_run, resumable_state, without_foreign_weights
     from medwsss.engine.seeding import derived_seed
     from medwsss.engine.train import train as run_training
-    from medwsss.engine.validate import check_references, validation_scores
+    from medwsss.engine.validate import validation_of
     from medwsss.methods import build_method
 
     device = torch.device(device_name)
     state = resumable_state(run, config) if resume else None
-    root = config.data.root or phantom_root(config)
-    data = loaded_data(config.data, root, tags=run.tags if resume else None)
-    references = reference_masks(root)
-    check_references(data, references)
+    data = loaded_data(config.data, data_root(config.data), tags=run.tags if resume else None)
+    validate = validation_of(data, config.inference, device)
     typer.echo(f"data: {data.source}; split {data.split_source}, hash {data.split.hash}")
     typer.echo(f"tags: {data.tags_source}; {positives(data)}")
     with torch.random.fork_rng(devices=[]):
@@ -122,32 +130,32 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
                     split_hash=data.split.hash,
                     device=device,
                     observer=observer,
-                    validate=lambda current: validation_scores(current, data, references, config, device),
+                    validate=validate,
                     resume=resume,
                 )
             except KeyboardInterrupt:
                 if run.checkpoint("last").is_file():
                     typer.echo(f"stopped: continue with medwsss train --resume {run.path}", err=True)
                 raise
-    report_held_out(config, run, method.eval(), data, root, device)
+    report_held_out(config, run, method.eval(), data, device)
 
 
-def loaded_data(config: "DataConfig", root: Path, *, tags: Path | None) -> "AcdcData":
+def loaded_data(config: "DataConfig", root: Path, *, tags: Path | None) -> "PreparedData":
     """The data set, with the ``tags`` that a run has stored, so that going on with it opens no mask either.
 
-    Tags derived from masks go through a table that lasts as long as the reading.
+    Derived tags go through a table that lasts as long as the reading.
     """
-    from medwsss.data import DATASETS
-    from medwsss.data.loading import tags_source
+    from medwsss.data import prepared_data
+    from medwsss.data.prepared import tags_source
 
     if tags is None:
         with tempfile.TemporaryDirectory(prefix="medwsss-") as scratch:
-            return DATASETS[config.name](config, root, Path(scratch) / "tags.csv")
-    stored = DATASETS[config.name](config.model_copy(update={"tags": tags}), root, tags)
+            return prepared_data(config, root, Path(scratch) / "tags.csv")
+    stored = prepared_data(config.model_copy(update={"tags": tags}), root, tags)
     return replace(stored, tags_source=tags_source(config))
 
 
-def write_inputs(run: "RunFolder", data: "AcdcData") -> None:
+def write_inputs(run: "RunFolder", data: "PreparedData") -> None:
     """What the run learns from: its split and its tags."""
     from medwsss.data.image_labels import write_image_labels
     from medwsss.data.splits import write_split
@@ -156,88 +164,28 @@ def write_inputs(run: "RunFolder", data: "AcdcData") -> None:
     write_image_labels(data.image_labels, run.tags)
 
 
-def report_held_out(
-    config: "RunConfig", run: "RunFolder", method: "Method", data: "AcdcData", root: Path, device: "torch.device"
-) -> None:
-    """Segment the held-out patients with the last checkpoint, without tags, and compare with masks where there are."""
-    from medwsss.cli.evaluate import terminal_lines
-    from medwsss.cli.progress import progress
-    from medwsss.data.acdc import reference_masks
-    from medwsss.engine.cases import pair_cases
-    from medwsss.engine.evaluate import evaluate_cases
-    from medwsss.engine.predict import claim_outputs, predict_item, study_items, write_record
-    from medwsss.reports.html import write_report
+def data_root(config: "DataConfig") -> Path:
+    """The folder of the data set; without one, volumes are a phantom.
 
-    items = study_items(data.held_out, frames="ed-es")
-    claim_outputs(run.predictions, items, overwrite=True)
-    with progress() as bar:
-        for item in bar.track(items, description="held-out patients"):
-            predict_item(method, item, run.predictions, config=config, labels=data.labels, device=device)
-    write_record(
-        run.predictions,
-        items,
-        config=config,
-        labels=data.labels,
-        run=run.path,
-        checkpoint="last",
-        tags=None,
-        failed={},
-    )
-    if not any(item.name in reference_masks(root) for item in items):
-        typer.echo(f"no masks of held-out patients: their segmentations are in {run.predictions}, without a report")
-        return
-    pairing = pair_cases(run.predictions, root, task=config.data.task)
-    evaluation = evaluate_cases(pairing.cases, pairing.task, device=device)
-    notes = report_notes(config, run, method, data)
-    title = f"{config.method.name} on {data.source.rsplit('/', 1)[-1]}: {config.data.task}"
-    sources = replace(pairing.sources, unmatched_references=())  # patients that trained are not missing
-    page = write_report(evaluation, run.report, sources=sources, title=title, notes=notes)
-    for line in terminal_lines(evaluation, sources):
-        typer.echo(line)
-    typer.echo(f"Report: {page}")
+    Raises:
+        ConfigError: photographs without a folder.
+    """
+    from medwsss.config.schema import VolumeDataConfig
+    from medwsss.errors import ConfigError
+
+    if config.root is not None:
+        return config.root
+    if isinstance(config, VolumeDataConfig):
+        return phantom_root(config)
+    raise ConfigError(f"{config.name} needs the folder of the data set: pass --root")
 
 
-def positives(data: "AcdcData") -> str:
-    """How many training slices show each class: tags that never or always say yes teach nothing."""
-    tags = data.image_labels.array([key for key in data.image_labels.tags if key.patient in data.split.train])
-    counts = zip(data.labels.names, tags.sum(axis=0).tolist(), strict=True)
-    shown = ", ".join(f"{name} in {count} ({100 * count / len(tags):.0f} %)" for name, count in counts)
-    return f"{len(tags)} training slices, {shown}"
-
-
-def unlike_defaults(config: "RunConfig") -> str:
-    """Settings of method and encoder that differ from the defaults, which are the paper's."""
-    from medwsss.config.loading import differences
-
-    return ", ".join(
-        f"{key}={value}" for key, value in differences(config).items() if key.startswith(("method.", "encoder."))
-    )
-
-
-def report_notes(config: "RunConfig", run: "RunFolder", method: "Method", data: "AcdcData") -> dict[str, str]:
-    """What a reader must know about the run."""
-    from medwsss.engine.run_folder import versions
-
-    return {
-        "method": config.method.name,
-        "training": f"{config.training.iterations} iterations, batch {config.training.batch_size}, "
-        f"seed {config.training.seed}, from image-level labels only",
-        "data": f"{data.source} ({len(data.training)} patients train, {len(data.held_out)} held out)",
-        "image-level labels": f"{data.tags_source}; {positives(data)}",
-        "encoder": method.encoder.weights_note,
-        "settings unlike the paper's": unlike_defaults(config) or "none",
-        "split": f"{data.split_source}, by patient, hash {data.split.hash}",
-        "run folder": str(run.path),
-        "commit": versions()["commit"],
-    }
-
-
-def phantom_root(config: "RunConfig") -> Path:
+def phantom_root(config: "VolumeDataConfig") -> Path:
     """The generated data set, written once to the user's cache folder."""
     from medwsss.data.phantom import PHANTOM_VERSION, write_phantom
     from medwsss.data.slice_cache import user_cache_dir
 
-    phantom = config.data.phantom
+    phantom = config.phantom
     root = user_cache_dir() / f"phantom-v{PHANTOM_VERSION}-{phantom.patients}-patients-seed-{phantom.seed}"
     if not root.is_dir():
         typer.echo(f"no --root given: generating a phantom of {phantom.patients} patients")
@@ -247,8 +195,11 @@ def phantom_root(config: "RunConfig") -> Path:
 
 
 def _default_out(config: "RunConfig") -> Path:
+    from medwsss.config.schema import VolumeDataConfig
+
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    return Path("runs") / f"{config.data.name}-{config.data.task}-{config.method.name}-{stamp}"
+    task = [config.data.task] if isinstance(config.data, VolumeDataConfig) else []
+    return Path("runs") / "-".join([config.data.name, *task, config.method.name, stamp])
 
 
 def _given(**values: Any) -> dict[str, Any]:

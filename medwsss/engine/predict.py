@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from medwsss.config.schema import RunConfig
+from medwsss.config.schema import GridConfig, InferenceConfig, RunConfig
 from medwsss.data.acdc import PHASES, Frame, Study, case_id, load_frame
 from medwsss.data.image_labels import ImageLabels
 from medwsss.data.sample import SliceKey
 from medwsss.data.writing import written_whole
-from medwsss.engine.infer import Segmentation, segment_volume
+from medwsss.engine.infer import Segmentation, segment_volume, volume_cams
 from medwsss.errors import DatasetError, ImageLabelsError, MedwsssWarning, OutputError
 from medwsss.labels import ACDC_TASKS, LabelSet
 from medwsss.methods.method import Method
@@ -89,7 +89,8 @@ def predict_item(
     item: Item,
     out: Path,
     *,
-    config: RunConfig,
+    grid: GridConfig,
+    inference: InferenceConfig,
     labels: LabelSet,
     device: torch.device,
     image_labels: ImageLabels | None = None,
@@ -103,23 +104,21 @@ def predict_item(
         OutputError: a file cannot be written.
     """
     volume = item.load()
-    results = []
+    results, cams = [], []
     for index in range(volume.frames):
-        frame = volume.frame(index)
+        frame, name = volume.frame(index), item.name_of(index, volume)
         tags = None if image_labels is None else _tags_of(item, frame, image_labels)
-        results.append(
-            segment_volume(
-                method,
-                frame,
-                grid=config.data.grid,
-                inference=config.inference,
-                device=device,
-                image_labels=tags,
-                name=item.name_of(index, volume),
-            )
+        found = segment_volume(
+            method, frame, grid=grid, inference=inference, device=device, image_labels=tags, name=name
         )
+        results.append(found)
+        if "cams" in maps:
+            shown = volume_cams(
+                method, frame, grid=grid, inference=inference, device=device, image_labels=tags, name=name
+            )
+            cams.append(shown)
     try:
-        for file, written in _outputs(item.name, results, like=volume, labels=labels, maps=maps):
+        for file, written in _outputs(item.name, results, cams, like=volume, labels=labels, maps=maps):
             _save(written, out / file)
     except BaseException:  # an interruption, too: a case is there with all its maps or not at all
         for path in _result_files(out, item.name):
@@ -153,7 +152,7 @@ def write_record(
         OutputError: the file cannot be written.
     """
     record = {
-        "task": config.data.task,
+        "task": labels.name,
         "classes": list(labels.names),
         "tags": "none" if tags is None else str(tags),
         "method": config.method.name,
@@ -210,7 +209,13 @@ def claim_outputs(out: Path, items: Sequence[Item], *, overwrite: bool) -> None:
 
 
 def _outputs(
-    name: str, results: Sequence[Segmentation], *, like: Volume, labels: LabelSet, maps: Sequence[str]
+    name: str,
+    results: Sequence[Segmentation],
+    cams: Sequence[Volume],
+    *,
+    like: Volume,
+    labels: LabelSet,
+    maps: Sequence[str],
 ) -> Iterator[tuple[str, Volume]]:
     """Relative path and content of everything to write; frames go back to the fourth axis where there was one."""
 
@@ -224,7 +229,7 @@ def _outputs(
         if "probabilities" in maps:
             yield _map_file("probabilities", name, shown), joined([r.probs.array[..., channel] for r in results])
         if "cams" in maps and channel > 0:
-            yield _map_file("cams", name, shown), joined([r.cams.array[..., channel - 1] for r in results])
+            yield _map_file("cams", name, shown), joined([volume.array[..., channel - 1] for volume in cams])
 
 
 def _label_file(name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from medwsss.data.slices import Draw
+from medwsss.data.sample import Draw
 
 
 def derived_seed(seed: int, *stream: int | str) -> int:

@@ -10,8 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from medwsss.config.schema import RunConfig
-from medwsss.data.sample import Batch, collate
-from medwsss.data.slices import Draw, SliceDataset
+from medwsss.data.sample import Batch, Draw, TrainingSet, collate
 from medwsss.engine.checkpoint import RunState, load_checkpoint, save_checkpoint
 from medwsss.engine.interruption import Interruption
 from medwsss.engine.optim import build_optimiser, set_learning_rate
@@ -53,7 +52,7 @@ Validation = Callable[[Method], Mapping[str, float]]
 
 def train(
     method: Method,
-    dataset: SliceDataset,
+    dataset: TrainingSet,
     config: RunConfig,
     run: RunFolder,
     *,
@@ -116,7 +115,7 @@ def _one_step(method: Method, optimiser: torch.optim.AdamW, batch: Batch, *, see
     return losses
 
 
-def _loader(dataset: SliceDataset, config: RunConfig, first_step: int) -> DataLoader[Batch]:
+def _loader(dataset: TrainingSet, config: RunConfig, first_step: int) -> DataLoader[Batch]:
     draws = BatchDraws(
         len(dataset),
         batch_size=config.training.batch_size,
@@ -133,7 +132,7 @@ def _loader(dataset: SliceDataset, config: RunConfig, first_step: int) -> DataLo
     )
 
 
-def _picture_draws(dataset: SliceDataset, seed: int) -> list[Draw]:
+def _picture_draws(dataset: TrainingSet, seed: int) -> list[Draw]:
     """Four slices spread over the training set, the same ones all the time."""
     indices = torch.linspace(0, len(dataset) - 1, 6).long().tolist()[1:-1]
     return [Draw(index, derived_seed(seed, "picture", index)) for index in indices]

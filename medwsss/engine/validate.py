@@ -1,78 +1,33 @@
-"""Scores on held-out patients while training runs: volume-level Dice where masks exist, else how well tags are told."""
+"""Validation while training runs, for every kind of data."""
 
-import math
-from collections.abc import Mapping
-from pathlib import Path
+from functools import partial
 
-import numpy as np
 import torch
 
-from medwsss.config.schema import RunConfig
-from medwsss.data.acdc import PHASES, case_id, load_frame, load_reference
-from medwsss.data.loading import AcdcData
-from medwsss.data.sample import SliceKey
-from medwsss.engine.infer import segment_volume
-from medwsss.methods.method import Method
-from medwsss.metrics.dice import dice
+from medwsss.config.schema import InferenceConfig
+from medwsss.data.acdc import reference_masks
+from medwsss.data.loading import VolumeData
+from medwsss.data.photographs import PhotographData
+from medwsss.data.prepared import PreparedData
+from medwsss.engine.train import Validation
+from medwsss.engine.validate_images import check_masks, image_scores, validation_names
+from medwsss.engine.validate_volumes import check_references, volume_scores
 
 
-def validation_scores(
-    method: Method, data: AcdcData, references: Mapping[str, Path], config: RunConfig, device: torch.device
-) -> dict[str, float]:
-    """Mean over held-out volumes: ``dice_<class>`` (no tags used) and ``tag_log_likelihood``.
-
-    ``score``, which picks the best checkpoint, is the mean Dice over classes; without references it is the tags' log
-    likelihood per slice and class, so that training on data without any mask still has a best checkpoint.
-
-    ``references`` holds the mask file of each case; cases without one are scored by their tags alone.
-    """
-    found: dict[str, list[float]] = {f"dice_{name}": [] for name in data.labels.names}
-    found["tag_log_likelihood"] = []
-    for study in data.held_out:
-        for phase in PHASES:
-            volume = load_frame(study.frames[phase])
-            result = segment_volume(
-                method,
-                volume,
-                grid=config.data.grid,
-                inference=config.inference,
-                device=device,
-                name=str(study.frames[phase]),
-            )
-            keys = [SliceKey(study.patient, phase, index) for index in range(len(result.tag_probs))]
-            if all(key in data.image_labels.tags for key in keys):
-                tags = data.image_labels.array(keys)
-                found["tag_log_likelihood"].append(_log_likelihood(result.tag_probs, tags))
-            reference = references.get(case_id(study, phase))
-            if reference is not None:
-                truth = load_reference(reference, volume, data.task)
-                for label, name in enumerate(data.labels.names, start=1):
-                    found[f"dice_{name}"].append(dice(result.labels.array == label, truth == label))
-    scores = {name: _mean(values) for name, values in found.items()}
-    overall = _mean([scores[f"dice_{name}"] for name in data.labels.names])
-    return scores | {"score": scores["tag_log_likelihood"] if math.isnan(overall) else overall}
-
-
-def check_references(data: AcdcData, references: Mapping[str, Path]) -> None:
-    """Open every mask that validation will need, so that a bad one stops a run before it starts, not hours later.
+def validation_of(data: PreparedData, inference: InferenceConfig, device: torch.device) -> Validation:
+    """What scores a method on the held-out part; every mask it will need is opened once, here.
 
     Raises:
-        DatasetError: a mask of a held-out patient does not fit its frame or holds unknown codes.
-        VolumeError: a file cannot be read.
+        DatasetError, VolumeError: a mask cannot be read or does not fit.
     """
-    for study in data.held_out:
-        for phase in PHASES:
-            path = references.get(case_id(study, phase))
-            if path is not None:
-                load_reference(path, load_frame(study.frames[phase]), data.task)
-
-
-def _log_likelihood(probs: np.ndarray, tags: np.ndarray) -> float:
-    told = np.where(tags == 1, probs, 1.0 - probs)
-    return float(np.log(np.clip(told, 1e-6, 1.0)).mean())
-
-
-def _mean(values: list[float]) -> float:
-    """Mean over defined values; NaN where there is none."""
-    defined = [value for value in values if not math.isnan(value)]
-    return sum(defined) / len(defined) if defined else math.nan
+    match data:
+        case VolumeData():
+            references = reference_masks(data.root)
+            check_references(data, references)
+            return partial(volume_scores, data=data, references=references, inference=inference, device=device)
+        case PhotographData():
+            names = validation_names(data)
+            check_masks(data, names)
+            return partial(image_scores, data=data, names=names, inference=inference, device=device)
+        case _:
+            raise TypeError(f"no validation for {type(data).__name__}")

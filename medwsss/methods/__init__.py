@@ -10,7 +10,7 @@ from medwsss.models.encoder import Encoder
 
 def build_method(config: RunConfig, labels: LabelSet) -> Method:
     """The configured method with its encoder; weights come from the hub, a file, or the current torch seed."""
-    encoder = Encoder(config.encoder, image_size=config.data.grid.crop)
+    encoder = Encoder(config.encoder, image_size=config.data.crop)
     match config.method.name:
         case "unia":
             return UniA(

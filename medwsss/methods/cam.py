@@ -9,7 +9,7 @@ from medwsss.cam.multi_scale import multi_scale_cams
 from medwsss.config.schema import CamBaselineConfig
 from medwsss.data.sample import Batch
 from medwsss.losses.classification import multi_label_loss
-from medwsss.methods.method import Explanation, LossTerms, Method, Prediction, colour_labels, entropy
+from medwsss.methods.method import Explanation, LossTerms, Method, Prediction, colour_labels, entropy, shown_classes
 from medwsss.models.encoder import Encoder
 from medwsss.models.heads import Classifier
 from medwsss.refinement.pixel_adaptive import pixel_adaptive_refinement
@@ -34,9 +34,7 @@ class CamBaseline(Method):
         self, images: Float[Tensor, "b 3 h w"], image_labels: Float[Tensor, "b cls"] | None = None
     ) -> Prediction:
         """Refined CAM against a constant background score; without tags, the classifier's own verdict gates classes."""
-        tag_probs = self.classifier(self.encoder(images).tokens).sigmoid()
-        shown = (tag_probs > 0.5).to(images) if image_labels is None else image_labels
-        cams = keep_tagged(self._cams(images), shown)
+        cams = self.cams(images, image_labels)
         background = torch.full_like(cams[:, :1], self.config.cam.background)
         refined = pixel_adaptive_refinement(
             images,
@@ -45,19 +43,27 @@ class CamBaseline(Method):
             iterations=self.config.pixel_adaptive.iterations,
         )
         probs = refined / refined.sum(dim=1, keepdim=True)
-        return Prediction(probs, cams, entropy(probs), tag_probs)
+        return Prediction(probs, entropy(probs), self._tag_probs(images))
+
+    @torch.no_grad()
+    def cams(
+        self, images: Float[Tensor, "b 3 h w"], image_labels: Float[Tensor, "b cls"] | None = None
+    ) -> Float[Tensor, "b cls h w"]:
+        """Multi-scale CAMs."""
+        (cams,) = multi_scale_cams(self._score_maps, images, scales=self.config.cam.scales)
+        return keep_tagged(cams, shown_classes(self._tag_probs(images), image_labels))
 
     @torch.no_grad()
     def explain(self, batch: Batch, *, step: int) -> Explanation:
         """CAM, the labels thresholded from it after refinement, and the prediction with known tags."""
-        cams = keep_tagged(self._cams(batch.images), batch.image_labels)
+        cams = self.cams(batch.images, batch.image_labels)
         labels = colour_labels(batch, cams, cam=self.config.cam, pixel_adaptive=self.config.pixel_adaptive)
         prediction = self.predict(batch.images, batch.image_labels)
         return Explanation(cams, prediction.uncertainty, labels, prediction.probs.max(dim=1).indices)
 
-    def _cams(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b cls h w"]:
-        (cams,) = multi_scale_cams(self._score_maps, images, scales=self.config.cam.scales)
-        return cams
+    def _tag_probs(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b cls"]:
+        logits: Tensor = self.classifier(self.encoder(images).tokens)
+        return logits.sigmoid()
 
     def _score_maps(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Tensor]:
         return (self.classifier.score_map(self.encoder(images).tokens),)

@@ -36,8 +36,6 @@ class Prediction:
 
     probs: Float[Tensor, "b k h w"]
     """Class probabilities, background first; they sum to 1."""
-    cams: Float[Tensor, "b cls h w"]
-    """Normalised class activation maps in [0, 1]."""
     uncertainty: Float[Tensor, "b h w"]
     """In [0, 1]: the method's own estimate where it has one, else the normalised entropy of ``probs``."""
     tag_probs: Float[Tensor, "b cls"]
@@ -68,6 +66,15 @@ class Method(nn.Module, ABC):
         self, images: Float[Tensor, "b 3 h w"], image_labels: Float[Tensor, "b cls"] | None = None
     ) -> Prediction:
         """Segment images in [0, 1]; tags are used where they are known, and not needed."""
+
+    @abstractmethod
+    def cams(
+        self, images: Float[Tensor, "b 3 h w"], image_labels: Float[Tensor, "b cls"] | None = None
+    ) -> Float[Tensor, "b cls h w"]:
+        """Normalised multi-scale class activation maps in [0, 1], 0 for absent classes.
+
+        Without tags the classifier says which classes are absent.
+        """
 
     @abstractmethod
     def explain(self, batch: Batch, *, step: int) -> Explanation:
@@ -109,6 +116,13 @@ def colour_labels(
 def upsampled(maps: Float[Tensor, "b c h w"], like: Float[Tensor, "b d hl wl"]) -> Float[Tensor, "b c hl wl"]:
     """Bilinear resize to the height and width of ``like``."""
     return F.interpolate(maps, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def shown_classes(
+    tag_probs: Float[Tensor, "b cls"], image_labels: Float[Tensor, "b cls"] | None
+) -> Float[Tensor, "b cls"]:
+    """The tags where they are known, else the classes that the classifier finds more likely than not."""
+    return (tag_probs > 0.5).to(tag_probs) if image_labels is None else image_labels
 
 
 def gated_probs(

@@ -28,6 +28,7 @@ from medwsss.methods.method import (
     entropy,
     evaluating,
     gated_probs,
+    shown_classes,
     upsampled,
 )
 from medwsss.models.decoder import LargeFov
@@ -140,9 +141,16 @@ class UniA(Method):
         inferred = self._infer(self.encoder(images))
         probs = gated_probs(upsampled(self.decoder(inferred.final), images).softmax(dim=1), image_labels)
         tag_probs = self.classifier(inferred.final).sigmoid()
-        shown = tag_probs > 0.5 if image_labels is None else image_labels
-        cams = min_max_normalised(upsampled(self.classifier.score_map(inferred.final), images).relu())
-        return Prediction(probs, keep_tagged(cams, shown.to(cams)), self._uncertainty_map(inferred, probs), tag_probs)
+        return Prediction(probs, self._uncertainty_map(inferred, probs), tag_probs)
+
+    @torch.no_grad()
+    def cams(
+        self, images: Float[Tensor, "b 3 h w"], image_labels: Float[Tensor, "b cls"] | None = None
+    ) -> Float[Tensor, "b cls h w"]:
+        """Multi-scale CAMs of the final classifier (Eq. 2)."""
+        final, _ = multi_scale_cams(self._score_maps, images, scales=self.config.cam.scales)
+        tag_probs = self.classifier(self._infer(self.encoder(images)).final).sigmoid()
+        return keep_tagged(final, shown_classes(tag_probs, image_labels))
 
     @torch.no_grad()
     def explain(self, batch: Batch, *, step: int) -> Explanation:

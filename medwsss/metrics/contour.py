@@ -1,7 +1,9 @@
 """Contour quality: how much of each boundary has a counterpart nearby (HFPL, after the DAVIS boundary measure)."""
 
 import math
+from collections.abc import Mapping
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float64, Int64, Integer
 from torch import Tensor
@@ -22,24 +24,41 @@ def contour_counts(
     Columns: matched pixels of the reference boundary, matched pixels of the predicted boundary, length of the
     reference boundary, length of the predicted boundary. A pixel matches when the other boundary passes within
     a disk of ceil(``tolerance`` × image diagonal) pixels. Leading axes are images; counts of several calls may be
-    added. Labels from ``classes`` up, such as 255, belong to no class.
+    added. Labels from ``classes`` up, such as 255, belong to no class. On the CPU the work grows with the length of
+    the boundaries; on another device all pixels of all classes are looked at, side by side.
 
     Raises:
         ValueError: shapes differ, a map is not of integers or has fewer than two axes, ``classes`` is below 1,
             or ``tolerance`` is outside [0, 1).
     """
-    _check(prediction, reference, classes, tolerance)
+    _check(prediction.shape, reference.shape, classes, tolerance)
     height, width = prediction.shape[-2:]
-    radius = math.ceil(tolerance * math.hypot(height, width))
-    predicted = _boundaries(as_label_map("prediction", prediction).reshape(-1, height, width), classes)
-    true = _boundaries(as_label_map("reference", reference).reshape(-1, height, width), classes)
-    columns = (
-        _matched(true, predicted, radius),
-        _matched(predicted, true, radius),
-        _lengths(true),
-        _lengths(predicted),
-    )
-    return torch.stack([column.sum(dim=0) for column in columns], dim=1)
+    predicted = as_label_map("prediction", prediction).reshape(-1, height, width)
+    true = as_label_map("reference", reference).reshape(-1, height, width)
+    radius = _radius(height, width, tolerance)
+    if prediction.device.type != "cpu":
+        return _dense_counts(predicted, true, classes, radius)
+    counts = np.zeros((classes, 4), dtype=np.int64)
+    for one, other in zip(predicted.numpy(), true.numpy(), strict=True):
+        counts += _sparse_counts(one, other, classes, radius)
+    return torch.from_numpy(counts)
+
+
+def contour_counts_of_arrays(
+    prediction: Integer[np.ndarray, "h w"],
+    reference: Integer[np.ndarray, "h w"],
+    *,
+    classes: int,
+    tolerance: float = 0.008,
+) -> Int64[np.ndarray, "k 4"]:
+    """``contour_counts`` of one image without torch, for worker processes that read label images.
+
+    Raises:
+        ValueError: as ``contour_counts``.
+    """
+    _check(prediction.shape, reference.shape, classes, tolerance)
+    height, width = prediction.shape
+    return _sparse_counts(prediction, reference, classes, _radius(height, width, tolerance))
 
 
 def contour_f(counts: Int64[Tensor, "k 4"]) -> Float64[Tensor, " k"]:
@@ -62,6 +81,92 @@ def contour_f(counts: Int64[Tensor, "k 4"]) -> Float64[Tensor, " k"]:
 def mean_contour_f(counts: Int64[Tensor, "k 4"]) -> float:
     """Mean boundary F-score over the classes with a boundary in the reference; NaN when none has one."""
     return float(contour_f(counts)[counts[:, 2].cpu() > 0].mean())
+
+
+# --- Boundary pixels alone, for a CPU --------------------------------------------------------------------------------
+
+
+def _sparse_counts(
+    prediction: Integer[np.ndarray, "h w"], reference: Integer[np.ndarray, "h w"], classes: int, radius: int
+) -> Int64[np.ndarray, "k 4"]:
+    """Counts of one image. Positions are those on a canvas with a margin, so that no neighbour falls off it."""
+    height, width = prediction.shape
+    stride = width + 2 * radius
+    canvas = np.zeros((height + 2 * radius) * stride, dtype=np.bool_)
+    offsets = _disk(radius, stride)
+    predicted, true = (_boundary_places(labels, classes, radius) for labels in (prediction, reference))
+    counts = np.zeros((classes, 4), dtype=np.int64)
+    for label in predicted.keys() & true.keys():
+        counts[label, 0] = _near(true[label], predicted[label], offsets, canvas)
+        counts[label, 1] = _near(predicted[label], true[label], offsets, canvas)
+    for column, boundaries in ((2, true), (3, predicted)):
+        for label, places in boundaries.items():
+            counts[label, column] = places.size
+    return counts
+
+
+def _boundary_places(
+    labels: Integer[np.ndarray, "h w"], classes: int, margin: int
+) -> Mapping[int, Int64[np.ndarray, " _"]]:
+    """Where each class has its boundary, as ``_boundaries`` defines it: a pixel may belong to that of several."""
+    if labels.size == 0:
+        return {}
+    width = labels.shape[1]
+    grid = np.pad(labels, ((0, 1), (0, 1)), mode="edge")
+    beside = (grid[:-1, 1:], grid[1:, :-1], grid[1:, 1:])
+    differs = np.logical_or.reduce([labels != neighbour for neighbour in beside])
+    rows, columns = np.divmod(np.flatnonzero(differs), width)
+    involved = np.stack([labels[rows, columns], *(neighbour[rows, columns] for neighbour in beside)])
+    places = (rows + margin) * (width + 2 * margin) + columns + margin
+    return {
+        label: places[(involved == label).any(axis=0)] for label in np.unique(involved).tolist() if 0 <= label < classes
+    }
+
+
+def _near(
+    places: Int64[np.ndarray, " _"],
+    others: Int64[np.ndarray, " _"],
+    offsets: Int64[np.ndarray, " _"],
+    canvas: Bool[np.ndarray, " _"],
+) -> int:
+    """How many places have one of the others at one of the offsets; the canvas is empty before and after."""
+    canvas[others] = True
+    alone = places
+    for offset in offsets:
+        alone = alone[~canvas[alone + offset]]  # those that have found one are not asked again
+        if not alone.size:
+            break
+    canvas[others] = False
+    return places.size - alone.size
+
+
+def _disk(radius: int, stride: int) -> Int64[np.ndarray, " _"]:
+    """Offsets of the pixels of a disk on a canvas with ``stride`` columns, nearest first."""
+    rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1].reshape(2, -1)
+    squared = rows**2 + columns**2
+    order = np.argsort(squared, kind="stable")
+    inside = order[squared[order] <= radius * radius]
+    return np.asarray(rows[inside] * stride + columns[inside])
+
+
+def _radius(height: int, width: int, tolerance: float) -> int:
+    return math.ceil(tolerance * math.hypot(height, width))
+
+
+# --- All pixels at once, for a GPU -----------------------------------------------------------------------------------
+
+
+def _dense_counts(
+    prediction: Int64[Tensor, "n h w"], reference: Int64[Tensor, "n h w"], classes: int, radius: int
+) -> Int64[Tensor, "k 4"]:
+    predicted, true = _boundaries(prediction, classes), _boundaries(reference, classes)
+    columns = (
+        _matched(true, predicted, radius),
+        _matched(predicted, true, radius),
+        _lengths(true),
+        _lengths(predicted),
+    )
+    return torch.stack([column.sum(dim=0) for column in columns], dim=1)
 
 
 def _boundaries(labels: Int64[Tensor, "n h w"], classes: int) -> Bool[Tensor, "n k h w"]:
@@ -99,9 +204,9 @@ def _dilated(mask: Bool[Tensor, "m h w"], radius: int) -> Bool[Tensor, "m h w"]:
     return near
 
 
-def _check(prediction: Tensor, reference: Tensor, classes: int, tolerance: float) -> None:
-    if prediction.shape != reference.shape or prediction.ndim < 2:
-        raise ValueError(f"prediction has shape {tuple(prediction.shape)}, reference {tuple(reference.shape)}")
+def _check(prediction: tuple[int, ...], reference: tuple[int, ...], classes: int, tolerance: float) -> None:
+    if prediction != reference or len(prediction) < 2:
+        raise ValueError(f"prediction has shape {tuple(prediction)}, reference {tuple(reference)}")
     if classes < 1:
         raise ValueError(f"classes must be at least 1, not {classes}")
     if not 0.0 <= tolerance < 1.0:

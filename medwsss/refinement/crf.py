@@ -1,10 +1,12 @@
 """Fully connected conditional random field: labels that agree with the colours and borders of the image."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped, UInt8
+import torch.nn.functional as F
+from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from medwsss.refinement.permutohedral import permutohedral_lattice
@@ -55,14 +57,36 @@ def dense_crf(
         },
     )
     position, colour = _features(image.to(probs.device))
-    gaussian = _normalised_kernel(position / gaussian_xy)
-    bilateral = _normalised_kernel(torch.cat([position / bilateral_xy, colour / bilateral_rgb], dim=1))
-    log_probs = probs.flatten(1).T.to(position.dtype).clamp_min(_SMALLEST_PROB).log()
-    current = log_probs.softmax(dim=1)
+    gaussian = permutohedral_lattice(position / gaussian_xy).normalised()
+    bilateral = permutohedral_lattice(torch.cat([position / bilateral_xy, colour / bilateral_rgb], dim=1)).normalised()
+    log_probs, counts, group = _grouped(probs.flatten(1).to(position.dtype))
+    share = counts.log()
+    current = (log_probs + share).softmax(dim=1)  # of each group; its channels share it equally
     for _ in range(iterations):
-        messages = gaussian_weight * gaussian(current) + bilateral_weight * bilateral(current)
-        current = (log_probs + messages).softmax(dim=1)
-    return current.T.reshape(probs.shape).to(probs.dtype)
+        messages = gaussian.filter(current).mul_(gaussian_weight)
+        messages.add_(bilateral.filter(current), alpha=bilateral_weight)
+        current = messages.div_(counts).add_(log_probs).add_(share).softmax(dim=1)
+    return (current / counts)[:, group].T.reshape(probs.shape).to(probs.dtype)
+
+
+def _grouped(
+    probs: Float[Tensor, "k n"],
+) -> tuple[Float[Tensor, "n g"], Float[Tensor, " g"], Int[Tensor, " k"]]:
+    """log p of groups of channels that stay equal, the number of channels in each, and the group of each channel.
+
+    Channels that nowhere exceed the smallest probability, such as those of classes without a tag, form one group: their
+    marginals are equal at first and, because Potts compatibility treats all labels alike, after every update. Every
+    other channel stands alone.
+    """
+    seen = (probs > _SMALLEST_PROB).any(dim=1)
+    alone, together = int(seen.sum()), int((~seen).sum())
+    log_probs = probs[seen].T.contiguous().clamp_(min=_SMALLEST_PROB).log_()
+    last = (0, min(together, 1))
+    return (
+        F.pad(log_probs, last, value=math.log(_SMALLEST_PROB)),
+        F.pad(torch.ones_like(log_probs[0]), last, value=together),
+        torch.where(seen, seen.cumsum(0) - 1, alone),
+    )
 
 
 def _as_tensor(values: Tensor | Shaped[np.ndarray, "..."]) -> Tensor:
@@ -77,13 +101,6 @@ def _features(image: UInt8[Tensor, "h w 3"]) -> tuple[Float[Tensor, "n 2"], Floa
     columns = torch.arange(width, device=image.device, dtype=torch.float32)
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     return torch.stack([x.flatten(), y.flatten()], dim=1), image.reshape(-1, 3).float()
-
-
-def _normalised_kernel(features: Float[Tensor, "n d"]) -> Callable[[Tensor], Tensor]:
-    """x ↦ D^(−½) K D^(−½) x for the unit Gaussian kernel K of the features."""
-    lattice = permutohedral_lattice(features)
-    scale = lattice.filter(torch.ones_like(features[:, :1])).clamp_min(1e-20).rsqrt()
-    return lambda values: scale * lattice.filter(scale * values)
 
 
 def _check_inputs(image: Tensor, probs: Tensor) -> None:

@@ -1,10 +1,34 @@
 """High-dimensional Gaussian filtering on the permutohedral lattice, in time and memory linear in the points."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+import torch.nn.functional as F
+from jaxtyping import Float, Int, Int32
 from torch import Tensor
+
+_CHANNELS_AT_ONCE = 24
+"""More values a point are filtered in parts, so that the lattice's share of memory does not grow with them."""
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """A sparse matrix by rows, to be multiplied with dense ones again and again."""
+
+    starts: Int32[Tensor, " r1"]
+    """Where the entries of each row begin; the last one is the number of entries."""
+    columns: Int32[Tensor, " z"]
+    weights: Float[Tensor, " z"]
+
+    def __matmul__(self, values: Float[Tensor, "m c"]) -> Float[Tensor, "r c"]:
+        """The matrix product, whose rows are weighted sums of rows of ``values``.
+
+        A bag of embeddings is just that: one pass without temporaries, several times faster on the CPU than index_add
+        and CSR products, and on the GPU summed in a fixed order.
+        """
+        return F.embedding_bag(
+            self.columns, values, self.starts, mode="sum", per_sample_weights=self.weights, include_last_offset=True
+        )
 
 
 @dataclass(frozen=True)
@@ -17,26 +41,32 @@ class PermutohedralLattice:
     2010).
     """
 
-    vertices: Int[Tensor, "n d1"]
-    """Vertices of the simplex around each point."""
     weights: Float[Tensor, "n d1"]
-    """Barycentric weights of these vertices; they sum to 1."""
-    neighbours: Int[Tensor, "d1 2 v"]
-    """The two neighbours of each vertex along each axis; v, the number of vertices, where there is none."""
+    """Barycentric weights of the simplex's vertices around each point; they sum to 1."""
+    splat: SparseRows
+    """From points to vertices."""
+    blurs: tuple[SparseRows, ...]
+    """From vertices to vertices, along each axis."""
+    read: SparseRows
+    """From vertices to points."""
 
     def filter(self, values: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
         """Gaussian-weighted sums of the values of all points, at each point."""
-        count = self.neighbours.shape[2]
-        lattice = values.new_zeros(count + 1, values.shape[1])  # the last row stands for missing vertices and stays 0
-        for vertices, weights in zip(self.vertices.unbind(1), self.weights.unbind(1), strict=True):
-            lattice.index_add_(0, vertices, values * weights[:, None])
-        for before, after in self.neighbours:
-            blurred = lattice[before].add_(lattice[after])
-            lattice[:count].add_(blurred, alpha=0.5)
-        result = torch.zeros_like(values)
-        for vertices, weights in zip(self.vertices.unbind(1), self.weights.unbind(1), strict=True):
-            result.addcmul_(lattice[vertices], weights[:, None])
-        return result
+        parts = [self._filter(part) for part in torch.split(values, _CHANNELS_AT_ONCE, dim=1)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+    def normalised(self) -> "PermutohedralLattice":
+        """The lattice whose ``filter`` applies D^(−½) K D^(−½), with D the row sums of the kernel K of this one."""
+        scale = self.filter(torch.ones_like(self.weights[:, :1])).clamp_min(1e-20).rsqrt()
+        scaled = (self.weights * scale).flatten()
+        splat = replace(self.splat, weights=self.splat.weights * scale[self.splat.columns, 0])
+        return replace(self, splat=splat, read=replace(self.read, weights=scaled))
+
+    def _filter(self, values: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
+        lattice = self.splat @ values
+        for blur in self.blurs:
+            lattice = blur @ lattice
+        return self.read @ lattice
 
 
 def permutohedral_lattice(features: Float[Tensor, "n d"]) -> PermutohedralLattice:
@@ -49,13 +79,16 @@ def permutohedral_lattice(features: Float[Tensor, "n d"]) -> PermutohedralLattic
     elevated = _elevated(features)
     origin, rank = _simplex(elevated)
     weights = _barycentric((elevated - origin) / axes, rank)
-    # Vertex k of the canonical simplex: k on the axes of low rank, k − (d + 1) on the k of highest rank.
-    steps = torch.arange(axes, device=features.device)
-    canonical = torch.where(steps <= axes - 1 - steps[:, None], steps[:, None], steps[:, None] - axes)
-    keys = origin.long()[:, None] + canonical[:, rank].transpose(0, 1)
-    codes, strides = _codes(keys)
-    unique, vertices = torch.unique(codes, return_inverse=True)
-    return PermutohedralLattice(vertices, weights, _neighbours(unique, strides, axes))
+    codes, strides = _codes(origin.long(), rank)
+    # Equal codes stand together once sorted: each run of them is a vertex, and lists the points around it.
+    ordered, order = codes.flatten().sort(stable=True)
+    begins = torch.cat([torch.ones_like(ordered[:1], dtype=torch.bool), ordered[1:] != ordered[:-1]])
+    vertices = torch.empty_like(order).scatter_(0, order, begins.cumsum(0) - 1)
+    splat = SparseRows(
+        F.pad(begins.nonzero()[:, 0], (0, 1), value=len(order)).int(), (order // axes).int(), weights.flatten()[order]
+    )
+    read = _regular_rows(vertices.view_as(codes), weights)
+    return PermutohedralLattice(weights, splat, _blurs(ordered[begins], strides, weights), read)
 
 
 def _elevated(features: Float[Tensor, "n d"]) -> Float[Tensor, "n d1"]:
@@ -87,25 +120,48 @@ def _barycentric(residual: Float[Tensor, "n d1"], rank: Int[Tensor, "n d1"]) -> 
     return torch.cat([first, ascending.diff(dim=1)], dim=1)
 
 
-def _codes(keys: Int[Tensor, "n d1 d1"]) -> tuple[Int[Tensor, "n d1"], Int[Tensor, " d"]]:
-    """One integer a vertex, linear in its coordinates, and the stride of each coordinate but the redundant last."""
-    axes = keys.shape[2]
-    free = keys[..., :-1]
-    low = free.amin(dim=(0, 1)) - axes  # room for the neighbours, whose codes must not meet those of other vertices
-    spans = (free.amax(dim=(0, 1)) + axes - low + 1).tolist()
+def _codes(origin: Int[Tensor, "n d1"], rank: Int[Tensor, "n d1"]) -> tuple[Int[Tensor, "n d1"], Int[Tensor, " d1"]]:
+    """One integer a vertex of each simplex, linear in its coordinates, and the stride of each coordinate.
+
+    The last coordinate is minus the sum of the others: its stride is 0. From each vertex of a simplex to the next, one
+    coordinate falls by d, the one of highest rank first, and all others rise by 1.
+    """
+    axes = origin.shape[1]
+    reach = 2 * axes  # of a simplex and its neighbours, whose codes must not meet those of other vertices
+    free = origin[:, :-1]
+    low, high = free.amin(dim=0) - reach, free.amax(dim=0) + reach
     strides = [1]
-    for span in spans:
+    for span in (high - low + 1).tolist():
         strides.append(strides[-1] * span)
     if strides.pop() >= 2**62:
         raise ValueError("features spread over too many standard deviations for the lattice; widen the Gaussian")
-    stride = torch.tensor(strides, device=keys.device)
-    return ((free - low) * stride).sum(dim=-1), stride
+    stride = torch.tensor([*strides, 0], device=origin.device)
+    first = ((free - low) * stride[:-1]).sum(dim=1, keepdim=True)
+    falling = torch.empty_like(rank).scatter_(1, axes - 1 - rank, stride.expand_as(rank))
+    return torch.cat([first, stride.sum() - axes * falling[:, :-1]], dim=1).cumsum(dim=1), stride
 
 
-def _neighbours(codes: Int[Tensor, " v"], strides: Int[Tensor, " d"], axes: int) -> Int[Tensor, "d1 2 v"]:
-    """For each axis j the vertices one step back and forth: coordinate j by ±d, all others by ∓1."""
-    total = int(strides.sum())
-    offsets = [axes * stride - total for stride in [*strides.tolist(), 0]]
-    wanted = torch.stack([torch.stack([codes - offset, codes + offset]) for offset in offsets])
-    found = torch.searchsorted(codes, wanted.flatten()).view_as(wanted).clamp_(max=len(codes) - 1)
-    return torch.where(codes[found] == wanted, found, len(codes))
+def _blurs(
+    codes: Int[Tensor, " v"], strides: Int[Tensor, " d1"], like: Float[Tensor, "n d1"]
+) -> tuple[SparseRows, ...]:
+    """½ of the vertex before, the vertex and ½ of the one after, along each axis: a coordinate by ±d, others by ∓1."""
+    count = len(codes)
+    own = torch.arange(count, device=codes.device)
+    blurs = []
+    for offset in len(strides) * strides - strides.sum():
+        found = torch.searchsorted(codes, codes + offset).clamp_(max=count - 1)
+        after = torch.where(codes[found] == codes + offset, found, count)
+        before = codes.new_full((count + 1,), count)  # the last one takes what leads nowhere
+        before[after] = own
+        columns = torch.stack([before[:-1], own, after], dim=1)
+        there = columns < count
+        weights = there * like.new_tensor([0.5, 1.0, 0.5])
+        blurs.append(_regular_rows(torch.where(there, columns, own[:, None]), weights))
+    return tuple(blurs)
+
+
+def _regular_rows(columns: Int[Tensor, "r e"], weights: Float[Tensor, "r e"]) -> SparseRows:
+    """Rows of equally many entries."""
+    rows, entries = columns.shape
+    starts = torch.arange(rows + 1, dtype=torch.int32, device=columns.device) * entries
+    return SparseRows(starts, columns.flatten().int(), weights.flatten())

@@ -3,11 +3,13 @@
 import base64
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from medwsss.errors import OutputError
 from medwsss.metrics.results import AGGREGATIONS, PER_CASE_COLUMNS, Evaluation, Overlay, Sources
@@ -34,22 +36,36 @@ def write_report(
     Raises:
         OutputError: ``out_dir`` cannot be written or is a file.
     """
+    with replaced_report(out_dir, (*_PICTURES, *REPORT_FILES)) as partial:
+        _write_files(partial, evaluation, sources, title, notes or {})
+    return out_dir / "report.html"
+
+
+@contextmanager
+def replaced_report(out_dir: Path, names: Sequence[str]) -> Iterator[Path]:
+    """A temporary folder to write a report in, that takes the place of the one in ``out_dir`` if the block ends well.
+
+    ``names`` are all files that such a report may have: those that were written replace the earlier ones, those that
+    were not are removed, and other files in ``out_dir`` stay.
+
+    Raises:
+        OutputError: ``out_dir`` cannot be written or is a file, or the block raised ``OSError``.
+    """
     folder = out_dir.resolve()
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{out_dir} is a file: choose a folder for the report")
-    blocked = [name for name in (*_PICTURES, *REPORT_FILES) if (folder / name).is_dir()]
+    blocked = [name for name in names if (folder / name).is_dir()]
     if blocked:  # found before the first file is moved, so that no report is half old and half new
         raise OutputError(f"{out_dir / blocked[0]} is a folder where a report has a file: choose another folder")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as partial:
-            _write_files(Path(partial), evaluation, sources, title, notes or {})
-            _move(Path(partial), folder)
+            yield Path(partial)
+            _move(Path(partial), folder, names)
     except OSError as error:
         raise OutputError(
             f"cannot write the report to {out_dir} ({error.strerror or error}): choose another folder"
         ) from error
-    return out_dir / "report.html"
 
 
 def _write_files(folder: Path, evaluation: Evaluation, sources: Sources, title: str, notes: Mapping[str, str]) -> None:
@@ -65,10 +81,10 @@ def _write_files(folder: Path, evaluation: Evaluation, sources: Sources, title: 
     (folder / "report.html").write_text(report_html(content, evaluation, pictures), encoding="utf-8")
 
 
-def _move(partial: Path, folder: Path) -> None:
+def _move(partial: Path, folder: Path, names: Sequence[str]) -> None:
     """Files of this report take the place of an earlier one's; pictures that this one lacks go."""
     folder.mkdir(exist_ok=True)
-    for name in (*_PICTURES, *REPORT_FILES):
+    for name in names:
         if (partial / name).exists():
             (partial / name).replace(folder / name)
         else:
@@ -90,7 +106,7 @@ def _overlay_name(overlay: Overlay) -> str:
 
 def report_html(content: Content, evaluation: Evaluation, pictures: Mapping[str, bytes]) -> str:
     """The page, with its style and pictures inside."""
-    encoded = {name: base64.b64encode(png).decode("ascii") for name, png in pictures.items()}
+    encoded = encoded_pictures(pictures)
     overlays = [
         {
             "rank": overlay.rank,
@@ -100,9 +116,8 @@ def report_html(content: Content, evaluation: Evaluation, pictures: Mapping[str,
         }
         for overlay in evaluation.overlays
     ]
-    source = resources.files("medwsss.reports").joinpath(_TEMPLATE).read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page: str = environment.from_string(source).render(
+    return render_page(
+        _TEMPLATE,
         content=content,
         pictures=encoded,
         overlays=overlays,
@@ -111,4 +126,25 @@ def report_html(content: Content, evaluation: Evaluation, pictures: Mapping[str,
         definitions=DEFINITIONS,
         not_a_device=NOT_A_DEVICE,
     )
+
+
+def encoded_pictures(pictures: Mapping[str, bytes]) -> dict[str, str]:
+    """PNG files as a page holds them."""
+    return {name: base64.b64encode(png).decode("ascii") for name, png in pictures.items()}
+
+
+def render_page(template: str, **values: Any) -> str:
+    """A template of this package with these values, escaped; a value that is missing is an error."""
+    environment = Environment(
+        loader=FunctionLoader(_template),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page: str = environment.get_template(template).render(**values)
     return page
+
+
+def _template(name: str) -> str:
+    return resources.files("medwsss.reports").joinpath(name).read_text(encoding="utf-8")

@@ -34,7 +34,6 @@ def segment(of: Volume, tags: np.ndarray | None = None, spacing_mm: float = 1.5)
     )
     assert result.labels.array.dtype == np.uint8
     assert result.probs.array.shape == (*of.grid, 2)
-    assert result.cams.array.shape == (*of.grid, 1)
     assert result.uncertainty.array.shape == of.grid
     assert result.tag_probs.shape == (3, 1)
     np.testing.assert_array_equal(result.labels.affine, of.affine)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from fakes.networks import Threshold
 
-from medwsss.config.schema import GridConfig, RunConfig
+from medwsss.config.schema import GridConfig, InferenceConfig
 from medwsss.data.image_labels import ImageLabels
 from medwsss.data.sample import SliceKey
 from medwsss.engine.predict import claim_outputs, file_items, predict_item
@@ -18,7 +18,7 @@ from medwsss.labels import LabelSet
 
 LABELS = LabelSet("heart", ("heart",))
 GRID = GridConfig(spacing_mm=1.4, percentiles=(0.0, 100.0))
-CONFIG = RunConfig().model_copy(update={"data": RunConfig().data.model_copy(update={"grid": GRID})})
+INFERENCE = InferenceConfig()
 OBLIQUE = np.array([[-1.3, 0.25, 1.2], [0.3, -1.3, 0.9], [0.15, 0.3, 8.9]])
 
 
@@ -33,7 +33,7 @@ def anatomy() -> np.ndarray:
 def predict(path: Path, out: Path, **options: object) -> Path:
     (item,) = file_items(path)
     device = torch.device("cpu")
-    return predict_item(Threshold(), item, out, config=CONFIG, labels=LABELS, device=device, **options)  # type: ignore[arg-type]
+    return predict_item(Threshold(), item, out, grid=GRID, inference=INFERENCE, labels=LABELS, device=device, **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("matrix", [np.diag([-1.4, -1.4, 9.0]), OBLIQUE], ids=["straight", "oblique"])

@@ -9,7 +9,13 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from medwsss.metrics.contour import contour_counts, contour_f, mean_contour_f
+from medwsss.metrics.contour import (
+    _dense_counts,
+    contour_counts,
+    contour_counts_of_arrays,
+    contour_f,
+    mean_contour_f,
+)
 
 
 def with_square(top: int, left: int, size: int = 16) -> torch.Tensor:
@@ -61,6 +67,40 @@ def test_counts_match_a_loop_over_pixels_on_random_maps() -> None:
             assert counts[label].tolist() == expected  # ceil(0.08 * |(13, 17)| = 1.71) = 2
 
 
+def blobs(rng: np.random.Generator, shape: tuple[int, int], kinds: list[int]) -> np.ndarray:
+    """Blocks of labels, some of which touch the border."""
+    small = rng.choice(kinds, size=(shape[0] // 7 + 1, shape[1] // 7 + 1))
+    return np.kron(small, np.ones((7, 7), dtype=np.int64))[: shape[0], : shape[1]].astype(np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(40, 61), (1, 30), (30, 1), (1, 1)])
+@pytest.mark.parametrize("tolerance", [0.0, 0.03, 0.2])
+def test_boundary_pixels_alone_give_the_integers_of_whole_maps(shape: tuple[int, int], tolerance: float) -> None:
+    rng = np.random.default_rng(0)
+    for kinds in ([0], [0, 1, 2, 255], [0, 0, 0, 0, 3, 254, 255]):
+        maps = [blobs(rng, shape, kinds), blobs(rng, shape, kinds)]
+        maps[1] = np.where(rng.random(shape) < 0.03, 2, maps[1]).astype(np.uint8)
+        radius = math.ceil(tolerance * math.hypot(*shape))
+        whole = _dense_counts(*(torch.from_numpy(labels).long()[None] for labels in maps), 4, radius)
+        sparse = contour_counts_of_arrays(maps[0], maps[1], classes=4, tolerance=tolerance)
+        np.testing.assert_array_equal(sparse, whole.numpy())
+
+
+@pytest.mark.gpu
+def test_counts_on_the_gpu_are_those_of_the_cpu() -> None:
+    maps = torch.randint(0, 4, (2, 3, 50, 40), generator=torch.Generator().manual_seed(0))
+    on_cpu = contour_counts(maps[0], maps[1], classes=4, tolerance=0.03)
+    assert torch.equal(contour_counts(*maps.cuda(), classes=4, tolerance=0.03).cpu(), on_cpu)
+
+
+def test_negative_labels_and_empty_maps_have_no_boundary() -> None:
+    square = with_square(6, 6)
+    counts = contour_counts(-square, square, classes=2)
+    assert counts[1].tolist() == [0, 0, 16, 0]
+    empty = square[:0].numpy()
+    assert contour_counts_of_arrays(empty, empty, classes=2).tolist() == [[0] * 4] * 2
+
+
 def test_counts_of_a_batch_are_the_sum_over_its_images() -> None:
     maps = torch.randint(0, 3, (2, 4, 9, 8), generator=torch.Generator().manual_seed(0))
     single = [contour_counts(p, r, classes=3) for p, r in zip(*maps, strict=True)]
@@ -85,6 +125,8 @@ def test_bad_arguments_are_refused() -> None:
         raw(square, square, classes=0)
     with pytest.raises(ValueError, match="tolerance"):
         raw(square, square, classes=2, tolerance=1.0)
+    with pytest.raises(ValueError, match="shape"):
+        inspect.unwrap(contour_counts_of_arrays)(square.numpy(), square.numpy()[1:], classes=2)
     with pytest.raises(ValueError, match="counts"):
         inspect.unwrap(contour_f)(torch.zeros(2, 3, dtype=torch.int64))
 

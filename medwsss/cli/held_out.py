@@ -1,0 +1,130 @@
+"""What training ends with: predictions on the held-out part, without tags, compared with masks where there are any."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    import torch
+
+    from medwsss.config.schema import RunConfig
+    from medwsss.data.loading import VolumeData
+    from medwsss.data.photographs import PhotographData
+    from medwsss.data.prepared import PreparedData
+    from medwsss.engine.run_folder import RunFolder
+    from medwsss.methods.method import Method
+
+
+def report_held_out(
+    config: "RunConfig", run: "RunFolder", method: "Method", data: "PreparedData", device: "torch.device"
+) -> None:
+    """Segment the held-out part with the last checkpoint and write the report."""
+    from medwsss.data.loading import VolumeData
+    from medwsss.data.photographs import PhotographData
+
+    match data:
+        case VolumeData():
+            report_volumes(config, run, method, data, device)
+        case PhotographData():
+            report_photographs(config, run, method, data, device)
+
+
+def report_volumes(
+    config: "RunConfig", run: "RunFolder", method: "Method", data: "VolumeData", device: "torch.device"
+) -> None:
+    """Both phases of the held-out patients."""
+    from medwsss.cli.evaluate import terminal_lines
+    from medwsss.cli.progress import progress
+    from medwsss.cli.run_notes import report_notes
+    from medwsss.data.acdc import reference_masks
+    from medwsss.engine.cases import pair_cases
+    from medwsss.engine.evaluate import evaluate_cases
+    from medwsss.engine.predict import claim_outputs, predict_item, study_items, write_record
+    from medwsss.reports.html import write_report
+
+    items = study_items(data.held_out, frames="ed-es")
+    claim_outputs(run.predictions, items, overwrite=True)
+    with progress() as bar:
+        for item in bar.track(items, description="held-out patients"):
+            predict_item(
+                method,
+                item,
+                run.predictions,
+                grid=data.config.grid,
+                inference=config.inference,
+                labels=data.labels,
+                device=device,
+            )
+    write_record(
+        run.predictions,
+        items,
+        config=config,
+        labels=data.labels,
+        run=run.path,
+        checkpoint="last",
+        tags=None,
+        failed={},
+    )
+    if not any(item.name in reference_masks(data.root) for item in items):
+        typer.echo(f"no masks of held-out patients: their segmentations are in {run.predictions}, without a report")
+        return
+    pairing = pair_cases(run.predictions, data.root, task=data.config.task)
+    evaluation = evaluate_cases(pairing.cases, pairing.task, device=device)
+    notes = report_notes(config, run, method, data)
+    title = f"{config.method.name} on {data.source.rsplit('/', 1)[-1]}: {data.config.task}"
+    sources = replace(pairing.sources, unmatched_references=())  # patients that trained are not missing
+    page = write_report(evaluation, run.report, sources=sources, title=title, notes=notes)
+    for line in terminal_lines(evaluation, sources):
+        typer.echo(line)
+    typer.echo(f"Report: {page}")
+
+
+def report_photographs(
+    config: "RunConfig", run: "RunFolder", method: "Method", data: "PhotographData", device: "torch.device"
+) -> None:
+    """The images of the held-out list; those that an interrupted prediction has left are taken over."""
+    from medwsss.cli.evaluate_images import image_lines
+    from medwsss.cli.predict_photographs import predict_list
+    from medwsss.cli.progress import progress
+    from medwsss.cli.run_notes import report_notes
+    from medwsss.engine.evaluate_images import evaluate_images
+    from medwsss.engine.image_pairs import pair_images
+    from medwsss.engine.predict_images import ImageItem
+    from medwsss.reports.image_report import write_image_report
+
+    part, names = data.config.held_out, data.split.held_out
+    failed = predict_list(
+        method,
+        [ImageItem(name, data.image_set.image_path(name)) for name in names],
+        run.predictions,
+        config=config,
+        labels=data.labels,
+        device=device,
+        origin={"run": str(run.path), "checkpoint": "last", "list": part, "tags": "none"},
+        weights=run.checkpoint("last"),
+        resume=True,
+    )
+    for name, reason in failed.items():
+        typer.echo(f"error: {name}: {reason}", err=True)
+    scored = [name for name in names if name not in failed and data.image_set.has_mask(name)]
+    if not scored:
+        typer.echo(f"no masks of held-out images: their segmentations are in {run.predictions}, without a report")
+        return
+    pairing = pair_images(run.predictions, data.image_set, scored, part=part)
+    with progress() as bar:
+        task = bar.add_task("evaluating", total=len(scored))
+        evaluation = evaluate_images(
+            pairing, data.labels, device=device, progress=lambda done: bar.update(task, completed=done)
+        )
+    notes = report_notes(config, run, method, data)
+    if len(scored) < len(names):
+        notes["images not scored"] = (
+            f"{len(names) - len(scored)} of {len(names)} in list {part}: "
+            f"{len(failed)} could not be predicted, the others have no mask"
+        )
+    title = f"{config.method.name} on {config.data.name}: list {part}"
+    page = write_image_report(evaluation, run.report, title=title, notes=notes)
+    for line in image_lines(evaluation):
+        typer.echo(line)
+    typer.echo(f"Report: {page}")

@@ -1,0 +1,103 @@
+"""Prediction of volumes: NIfTI files in, label volumes of the same geometry out."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    import torch
+
+    from medwsss.config.schema import RunConfig
+    from medwsss.data.image_labels import ImageLabels
+    from medwsss.engine.predict import Item
+    from medwsss.engine.run_folder import RunFolder
+    from medwsss.labels import LabelSet
+
+
+def predict_volumes(
+    run: "RunFolder",
+    config: "RunConfig",
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    frames: str,
+    tags: Path | None,
+    maps: Sequence[str],
+    checkpoint: str,
+    device: "torch.device",
+    overwrite: bool,
+) -> dict[str, str]:
+    """Segment every input; answers the items that failed, with the reason."""
+    from medwsss.cli.progress import progress
+    from medwsss.config.schema import VolumeDataConfig
+    from medwsss.engine.predict import claim_outputs, predict_item, write_record
+    from medwsss.engine.run_folder import load_method
+    from medwsss.errors import MedwsssError
+    from medwsss.labels import ACDC_TASKS
+
+    assert isinstance(config.data, VolumeDataConfig)
+    labels = ACDC_TASKS[config.data.task].labels
+    items = [item for path in inputs for item in find_items(path, frames)]
+    image_labels = read_tags(tags, items, labels) if tags else None
+    method = load_method(run, config, labels, checkpoint=checkpoint).to(device)
+    claim_outputs(out, items, overwrite=overwrite)
+    failed: dict[str, str] = {}
+    with progress() as bar:
+        for item in bar.track(items, description="predicting"):
+            try:
+                predict_item(
+                    method,
+                    item,
+                    out,
+                    grid=config.data.grid,
+                    inference=config.inference,
+                    labels=labels,
+                    device=device,
+                    image_labels=image_labels,
+                    maps=maps,
+                )
+            except MedwsssError as error:
+                failed[item.name] = str(error)
+    write_record(
+        out, items, config=config, labels=labels, run=run.path, checkpoint=checkpoint, tags=tags, failed=failed
+    )
+    typer.echo(f"{len(items) - len(failed)} volumes segmented, in {out}")
+    return failed
+
+
+def find_items(path: Path, frames: str) -> "list[Item]":
+    """What one input stands for: a file, the files of a folder, or the frames of an ACDC folder.
+
+    Raises:
+        DatasetError: nothing is there.
+    """
+    from medwsss.data.acdc import find_studies
+    from medwsss.engine.predict import file_items, study_items
+    from medwsss.errors import DatasetError
+
+    if not path.exists():
+        raise DatasetError(f"{path} does not exist")
+    is_acdc = path.is_dir() and any(next(path.glob(f"{part}patient*/Info.cfg"), None) for part in ("", "*/"))
+    if is_acdc:
+        return study_items(find_studies(path), frames="all" if frames == "all" else "ed-es")
+    return file_items(path)
+
+
+def read_tags(path: Path, items: "list[Item]", labels: "LabelSet") -> "ImageLabels":
+    """Image-level labels of slices; plain files are looked up by name, with an empty phase.
+
+    The table may name more patients than are predicted; a ``MedwsssWarning`` counts them. Slices that it lacks are an
+    error of the item they belong to.
+    """
+    from medwsss.data.image_labels import read_tag_table
+    from medwsss.errors import MedwsssWarning
+
+    table = read_tag_table(path, labels)
+    others = sorted({key.patient for key in table.tags} - {item.patient for item in items})
+    if others:
+        message = f"{path} names {len(others)} patients that are not among the inputs, first {others[0]}: not used"
+        warnings.warn(message, MedwsssWarning, stacklevel=2)
+    return table

@@ -1,0 +1,55 @@
+"""What a reader must know about a run, in words."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from medwsss.config.schema import RunConfig
+    from medwsss.data.prepared import PreparedData
+    from medwsss.engine.run_folder import RunFolder
+    from medwsss.methods.method import Method
+
+_CLASSES_SHOWN = 4
+
+
+def positives(data: "PreparedData") -> str:
+    """How many training samples show each class: tags that never or always say yes teach nothing."""
+    members = set(data.split.train)
+    tags = data.image_labels.array([key for key in data.image_labels.tags if key.patient in members])
+    counts = sorted(zip(data.labels.names, tags.sum(axis=0).tolist(), strict=True), key=lambda pair: -pair[1])
+    shown = counts
+    if len(counts) > _CLASSES_SHOWN:
+        shown = [*counts[: _CLASSES_SHOWN // 2], *counts[-_CLASSES_SHOWN // 2 :]]
+    words = [f"{name} in {count} ({100 * count / len(tags):.0f} %)" for name, count in shown]
+    if len(counts) > _CLASSES_SHOWN:
+        words.insert(_CLASSES_SHOWN // 2, f"{len(counts) - _CLASSES_SHOWN} classes between")
+    return f"{len(tags)} training {data.samples}, {', '.join(words)}"
+
+
+def unlike_paper(config: "RunConfig") -> str:
+    """Settings of method and encoder that differ from the paper's: those shipped for photographs, else the defaults."""
+    from medwsss.config.loading import defaults_of, differences, load_config, preset_path, read_layer
+    from medwsss.config.schema import PhotographDataConfig
+
+    paper = defaults_of(config)
+    if isinstance(config.data, PhotographDataConfig):
+        paper = load_config([read_layer(preset_path(config.data.name, config.method.name))])
+    unlike = differences(config, paper)
+    return ", ".join(f"{key}={value}" for key, value in unlike.items() if key.startswith(("method.", "encoder.")))
+
+
+def report_notes(config: "RunConfig", run: "RunFolder", method: "Method", data: "PreparedData") -> dict[str, str]:
+    """Method, data, tags, encoder, split and commit of a run."""
+    from medwsss.engine.run_folder import versions
+
+    return {
+        "method": config.method.name,
+        "training": f"{config.training.iterations} iterations, batch {config.training.batch_size}, "
+        f"seed {config.training.seed}, from image-level labels only",
+        "data": f"{data.source} ({len(data.split.train)} {data.members} train, {len(data.split.held_out)} held out)",
+        "image-level labels": f"{data.tags_source}; {positives(data)}",
+        "encoder": method.encoder.weights_note,
+        "settings unlike the paper's": unlike_paper(config) or "none",
+        "split": f"{data.split_source}, hash {data.split.hash}",
+        "run folder": str(run.path),
+        "commit": versions()["commit"],
+    }

@@ -1,0 +1,218 @@
+"""prediction.json and the folder around it: what the results were made of, and which of them are still to come."""
+
+import hashlib
+import json
+import os
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medwsss.data.writing import written_whole
+from medwsss.engine.predict_images import LABEL_SUFFIX, MAP_FILES, ImageItem, remove
+from medwsss.errors import MedwsssWarning, OutputError
+
+RECORD = "prediction.json"
+_LONGEST_SHOWN = 60
+_LEFTOVER = re.compile(r"\..+\.(png|npz|json)\.[0-9]+\.tmp")
+"""What a process leaves of a file when it is killed while writing it."""
+_MAY_CHANGE = ("failed", "segmented", "run")
+"""What a record says about the outcome, and where the run lies; a moved run predicts what it did before."""
+
+
+def open_image_outputs(
+    out: Path, items: Sequence[ImageItem], record: Mapping[str, Any], *, overwrite: bool, resume: bool
+) -> list[ImageItem]:
+    """Make the folder ready, write ``prediction.json``, and answer the items that are still to be predicted.
+
+    The record says what the results depend on; beside it are stored the number of images and a digest of their names
+    and tags. With ``resume`` a prediction with the same record goes on: images whose label image is there are left out.
+    With ``overwrite`` earlier results of these items are removed; those of other images stay, and a
+    ``MedwsssWarning`` counts them. Files are listed once per folder, none is opened.
+
+    Args:
+        out: folder of the results.
+        items: everything that is to be predicted.
+        record: run, checkpoint and its state, method, classes, source, settings, maps, list, tags; as JSON takes it.
+        overwrite: start again.
+        resume: go on.
+
+    Raises:
+        OutputError: both are asked for; two items share a name; a result would replace an input or a file that is no
+            result; a prediction is there and neither is asked for, or it is another one (the message says in what); or
+            the folder cannot be written.
+    """
+    if overwrite and resume:
+        raise OutputError("--resume goes on and --overwrite starts again: choose one")
+    _check_names(items)
+    results = {_label_file(item) for item in items}
+    _check_inputs_survive(out, items, results)
+    present = results & _listed(out)
+    old, new = read_record(out), {**record, "images": len(items), "inputs": _digest(items)}
+    if old is None and present:
+        raise OutputError(f"{out} holds {min(present)}, which is no result of medwsss: choose another --out")
+    if old is not None:
+        _check_may_continue(out, old, new, overwrite=overwrite, resume=resume)
+        remove(_leftovers(out))
+    if overwrite:
+        remove(_old_results(out, items))
+        _tell_of_other_results(out)
+    save_record(out, new)
+    return [item for item in items if overwrite or _label_file(item) not in present]
+
+
+def finish_record(out: Path, *, failed: Mapping[str, str]) -> None:
+    """Add to ``prediction.json`` how many images are segmented, and which failed and why.
+
+    Raises:
+        OutputError: the record is gone or cannot be written.
+    """
+    record = read_record(out)
+    if record is None or "images" not in record:
+        raise OutputError(f"{out / RECORD} is gone: predict again with --resume")
+    save_record(out, {**record, "segmented": record["images"] - len(failed), "failed": dict(failed)})
+
+
+def read_record(out: Path) -> dict[str, Any] | None:
+    """The record of a folder; None where there is none.
+
+    Raises:
+        OutputError: it cannot be read, or holds something else.
+    """
+    path = out / RECORD
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise OutputError(f"cannot read {path}: {error.strerror}; choose another --out") from None
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise OutputError(f"{path} is damaged or not a record of medwsss: choose another --out")
+    return record
+
+
+def save_record(out: Path, record: Mapping[str, Any]) -> None:
+    """Write the record; it appears whole or not at all, and the folder is made where it is missing.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    try:
+        with written_whole(out / RECORD) as partial:
+            partial.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {out / RECORD}: {error.strerror}; choose another --out") from None
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What two records say differently, as ``KEY was THIS, now THAT``; keys of sections are joined by a dot.
+
+    Both are compared as JSON has them, where a tuple is a list.
+    """
+    old, new = (dict(_leaves(json.loads(json.dumps(record)))) for record in (then, now))
+    return [
+        f"{key} was {_shown(old, key)}, now {_shown(new, key)}"
+        for key in dict.fromkeys([*new, *old])
+        if key not in old or key not in new or old[key] != new[key]
+    ]
+
+
+def _label_file(item: ImageItem) -> str:
+    """The name alone: a path for every item of a large split takes time."""
+    return f"{item.name}{LABEL_SUFFIX}"
+
+
+def _check_names(items: Sequence[ImageItem]) -> None:
+    twice = sorted(name for name, count in Counter(item.name for item in items).items() if count > 1)
+    if twice:
+        raise OutputError(
+            f"{len(twice)} names occur twice among the images ({twice[0]}): predict them into two folders"
+        )
+    odd = next((item.name for item in items if os.sep in item.name), None)
+    if odd is not None:
+        raise OutputError(f"image {odd} has a name that is not the name of a file: name it without folders")
+
+
+def _check_inputs_survive(out: Path, items: Sequence[ImageItem], results: set[str]) -> None:
+    """Whatever the case of the ending: some file systems take NAME.PNG and NAME.png for one file."""
+    targets, lowered = {out.resolve(), (out / "uncertainty").resolve()}, {result.lower() for result in results}
+    folders = {folder: folder.resolve() for folder in {item.path.parent for item in items}}
+    for item in items:
+        if folders[item.path.parent] in targets and item.path.name.lower() in lowered:
+            raise OutputError(f"a result would replace the input {item.path}: choose another --out")
+
+
+def _check_may_continue(
+    out: Path, old: Mapping[str, Any], new: Mapping[str, Any], *, overwrite: bool, resume: bool
+) -> None:
+    if "inputs" not in old:
+        raise OutputError(f"{out} holds a prediction of another kind of data: choose another --out")
+    if not (overwrite or resume):
+        raise OutputError(f"{out} already holds a prediction: pass --resume to go on or --overwrite to start again")
+    before, now = ({key: value for key, value in record.items() if key not in _MAY_CHANGE} for record in (old, new))
+    changed = differences(before, now)
+    if resume and changed:
+        raise OutputError(
+            f"{out} holds another prediction ({'; '.join(changed)}): resume it unchanged, or choose another --out"
+        )
+
+
+def _digest(items: Iterable[ImageItem]) -> str:
+    """16 hex digits that change with the names of the images, their order or their tags."""
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(repr((item.name, item.image_labels)).encode())
+    return digest.hexdigest()[:16]
+
+
+def _listed(folder: Path) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries}
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise OutputError(f"cannot read the folder {folder}: {error.strerror}; choose another --out") from None
+
+
+def _old_results(out: Path, items: Sequence[ImageItem]) -> list[Path]:
+    """Label images first: where one is, its maps are."""
+    names = {item.name for item in items}
+    endings = {out: LABEL_SUFFIX} | {out / folder: ending for folder, ending in MAP_FILES.items()}
+    return [
+        folder / file
+        for folder, ending in endings.items()
+        for file in sorted(_listed(folder))
+        if file.endswith(ending) and file.removesuffix(ending) in names
+    ]
+
+
+def _leftovers(out: Path) -> list[Path]:
+    folders = [out, *(out / folder for folder in MAP_FILES)]
+    return [folder / file for folder in folders for file in _listed(folder) if _LEFTOVER.fullmatch(file)]
+
+
+def _tell_of_other_results(out: Path) -> None:
+    others = sorted(file for file in _listed(out) if file.endswith(LABEL_SUFFIX))
+    if others:
+        message = f"{out} still holds {len(others)} results of other images, first {others[0]}: left as they are"
+        warnings.warn(message, MedwsssWarning, stacklevel=3)
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _shown(leaves: Mapping[str, Any], key: str) -> str:
+    if key not in leaves:
+        return "absent"
+    value = json.dumps(leaves[key], ensure_ascii=False)
+    return value if len(value) <= _LONGEST_SHOWN else f"{value[:_LONGEST_SHOWN]}…"

@@ -1,0 +1,62 @@
+"""Scores on held-out photographs: mean IoU where masks exist, else how well tags are told."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from medwsss.config.schema import CrfConfig, InferenceConfig
+from medwsss.data.image_files import read_photograph
+from medwsss.data.photographs import PhotographData
+from medwsss.data.sample import SliceKey
+from medwsss.engine.infer_images import segment_image
+from medwsss.engine.validate_volumes import defined_mean, log_likelihood
+from medwsss.methods.method import Method
+from medwsss.metrics.confusion import class_scores, confusion_matrix
+
+
+def image_scores(
+    method: Method, data: PhotographData, names: Sequence[str], inference: InferenceConfig, device: torch.device
+) -> dict[str, float]:
+    """``miou`` over the classes that occur, background included, and ``tag_log_likelihood``; no tags are used.
+
+    ``score``, which picks the best checkpoint, is ``miou``, or the tags' log likelihood where no image has a mask.
+    Images without mask are scored by their tags alone. Pixels are counted over all images, then scored. A single scale
+    and no CRF, as the papers' logs have it.
+    """
+    plain = inference.model_copy(update={"scales": (1.0,), "crf": CrfConfig(enabled=False)})
+    classes = data.labels.num_classes
+    counts = torch.zeros(classes, classes, dtype=torch.int64)
+    told: list[float] = []
+    for name in names:
+        image = read_photograph(data.image_set.image_path(name))
+        result = segment_image(method, image, inference=plain, device=device)
+        key = SliceKey(name, "", 0)
+        if key in data.image_labels.tags:
+            told.append(log_likelihood(result.tag_probs[None], data.image_labels.array([key])))
+        if data.image_set.has_mask(name):
+            truth = torch.from_numpy(data.image_set.mask(name))
+            counts += confusion_matrix(torch.from_numpy(result.labels), truth, classes=classes)
+    scores = {"miou": class_scores(counts).mean_iou, "tag_log_likelihood": defined_mean(told)}
+    return scores | {"score": scores["tag_log_likelihood"] if math.isnan(scores["miou"]) else scores["miou"]}
+
+
+def validation_names(data: PhotographData) -> tuple[str, ...]:
+    """The images that validation looks at: all that are held out, or as many as configured, spread over the list."""
+    names, wanted = data.split.held_out, data.config.validation_images
+    if wanted is None or wanted >= len(names):
+        return names
+    return tuple(names[place] for place in np.linspace(0, len(names) - 1, wanted).round().astype(int))
+
+
+def check_masks(data: PhotographData, names: Sequence[str]) -> None:
+    """Open every image file's mask that validation will need, so that a bad one stops a run before it starts.
+
+    Raises:
+        DatasetError: an image is missing, or its mask does not fit it.
+    """
+    for name in names:
+        data.image_set.image_path(name)
+        if data.image_set.has_mask(name):
+            data.image_set.mask(name)

@@ -1,0 +1,80 @@
+"""Scores on held-out patients: volume-level Dice where masks exist, else how well tags are told."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
+
+from medwsss.config.schema import InferenceConfig
+from medwsss.data.acdc import PHASES, case_id, load_frame, load_reference
+from medwsss.data.loading import VolumeData
+from medwsss.data.sample import SliceKey
+from medwsss.engine.infer import segment_volume
+from medwsss.methods.method import Method
+from medwsss.metrics.dice import dice
+
+
+def volume_scores(
+    method: Method, data: VolumeData, references: Mapping[str, Path], inference: InferenceConfig, device: torch.device
+) -> dict[str, float]:
+    """Mean over held-out volumes: ``dice_<class>`` (no tags used) and ``tag_log_likelihood``.
+
+    ``score``, which picks the best checkpoint, is the mean Dice over classes; without references it is the tags' log
+    likelihood per slice and class, so that training on data without any mask still has a best checkpoint.
+
+    ``references`` holds the mask file of each case; cases without one are scored by their tags alone.
+    """
+    found: dict[str, list[float]] = {f"dice_{name}": [] for name in data.labels.names}
+    found["tag_log_likelihood"] = []
+    for study in data.held_out:
+        for phase in PHASES:
+            volume = load_frame(study.frames[phase])
+            result = segment_volume(
+                method,
+                volume,
+                grid=data.config.grid,
+                inference=inference,
+                device=device,
+                name=str(study.frames[phase]),
+            )
+            keys = [SliceKey(study.patient, phase, index) for index in range(len(result.tag_probs))]
+            if all(key in data.image_labels.tags for key in keys):
+                tags = data.image_labels.array(keys)
+                found["tag_log_likelihood"].append(log_likelihood(result.tag_probs, tags))
+            reference = references.get(case_id(study, phase))
+            if reference is not None:
+                truth = load_reference(reference, volume, data.task)
+                for label, name in enumerate(data.labels.names, start=1):
+                    found[f"dice_{name}"].append(dice(result.labels.array == label, truth == label))
+    scores = {name: defined_mean(values) for name, values in found.items()}
+    overall = defined_mean([scores[f"dice_{name}"] for name in data.labels.names])
+    return scores | {"score": scores["tag_log_likelihood"] if math.isnan(overall) else overall}
+
+
+def check_references(data: VolumeData, references: Mapping[str, Path]) -> None:
+    """Open every mask that validation will need, so that a bad one stops a run before it starts, not hours later.
+
+    Raises:
+        DatasetError: a mask of a held-out patient does not fit its frame or holds unknown codes.
+        VolumeError: a file cannot be read.
+    """
+    for study in data.held_out:
+        for phase in PHASES:
+            path = references.get(case_id(study, phase))
+            if path is not None:
+                load_reference(path, load_frame(study.frames[phase]), data.task)
+
+
+def log_likelihood(probs: Float[np.ndarray, "n cls"], tags: Shaped[np.ndarray, "n cls"]) -> float:
+    """Mean log probability of tags of 0 and 1, each taken as at least one in a million."""
+    told = np.where(tags == 1, probs, 1.0 - probs)
+    return float(np.log(np.clip(told, 1e-6, 1.0)).mean())
+
+
+def defined_mean(values: Sequence[float]) -> float:
+    """Mean over defined values; NaN where there is none."""
+    defined = [value for value in values if not math.isnan(value)]
+    return sum(defined) / len(defined) if defined else math.nan
