@@ -1,20 +1,29 @@
 """Class activation maps as they are passed on: normalised, restricted to the tagged classes, or cut at a threshold."""
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 
-def min_max_normalised(maps: Float[Tensor, "b cls h w"], *, epsilon: float = 1e-5) -> Float[Tensor, "b cls h w"]:
+def min_max_normalised(
+    maps: Float[Tensor, "b cls h w"], *, epsilon: float = 1e-5, inside: Bool[Tensor, "b h w"] | None = None
+) -> Float[Tensor, "b cls h w"]:
     """Each map minus its minimum, then divided by its maximum + ``epsilon``: in [0, 1), 0 for a constant map.
 
-    This is the last step of the multi-scale CAM of UniA (Sec. III-B) and of the code bases it builds on.
+    This is the last step of the multi-scale CAM of UniA (Sec. III-B) and of the code bases it builds on. Minimum and
+    maximum are taken over the positions ``inside``, all of them by default; the others become 0.
 
     Raises:
-        ValueError: ``maps`` is not a float tensor of four axes.
+        ValueError: ``maps`` is not a float tensor of four axes, or ``inside`` does not fit it.
     """
     _check_maps("maps", maps)
-    above = maps - maps.amin(dim=(2, 3), keepdim=True)
+    if inside is None:
+        above = maps - maps.amin(dim=(2, 3), keepdim=True)
+        return above / (above.amax(dim=(2, 3), keepdim=True) + epsilon)
+    if inside.shape != (maps.shape[0], *maps.shape[2:]):
+        raise ValueError(f"inside must be (B, h, w) like maps {tuple(maps.shape)}, not {tuple(inside.shape)}")
+    valid = inside[:, None]
+    above = (maps - maps.masked_fill(~valid, torch.inf).amin(dim=(2, 3), keepdim=True)).masked_fill(~valid, 0.0)
     return above / (above.amax(dim=(2, 3), keepdim=True) + epsilon)
 
 

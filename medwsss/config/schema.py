@@ -9,9 +9,17 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Weight = Annotated[float, Field(ge=0.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
-Step = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0)]
 Scales = Annotated[tuple[Positive, ...], Field(min_length=1)]
+
+
+Moment = Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(ge=0.0, le=1.0, strict=True)]
+"""An iteration (whole number) or a share of the run (number with a decimal point)."""
+
+
+def iteration_of(moment: int | float, iterations: int) -> int:
+    """The iteration that a ``Moment`` means in a run of that length."""
+    return moment if isinstance(moment, int) else round(moment * iterations)
 
 
 class Section(BaseModel):
@@ -291,10 +299,6 @@ class EnergyConfig(Section):
     """Reduction of image and probabilities."""
 
 
-Moment = Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(ge=0.0, le=1.0, strict=True)]
-"""An iteration (whole number) or a share of the run (number with a decimal point)."""
-
-
 class ScheduleConfig(Section):
     """When parts of the loss start: an iteration such as 2000, or a share of the run such as 0.1 (the VOC values)."""
 
@@ -307,8 +311,7 @@ class ScheduleConfig(Section):
 
     def iteration(self, part: str, iterations: int) -> int:
         """The iteration of one setting in a run of that length."""
-        moment: int | float = getattr(self, part)
-        return moment if isinstance(moment, int) else round(moment * iterations)
+        return iteration_of(getattr(self, part), iterations)
 
 
 class UniAConfig(Section):
@@ -355,8 +358,8 @@ class TrainingConfig(Section):
     head_factor: Positive = 10.0
     """Learning rate of everything but the encoder, relative to the encoder's."""
     weight_decay: Weight = 0.01
-    warmup_steps: Step | None = None
-    """Linear warm-up; null takes 7.5 % of the run (VOC: 1500 of 20000)."""
+    warmup_steps: Moment = 0.075
+    """Linear warm-up: an iteration, or a share of the run (VOC: 1500 of 20000)."""
     warmup_ratio: Positive = 1e-6
     poly_power: Positive = 0.9
     validate_every: Count = 2000
@@ -403,3 +406,17 @@ class RunConfig(Section):
     method: MethodConfig = UniAConfig()
     training: TrainingConfig = TrainingConfig()
     inference: InferenceConfig = InferenceConfig()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "RunConfig":
+        iterations = self.training.iterations
+        if isinstance(self.method, UniAConfig) and self.method.segmentation_weight > 0:
+            start = self.method.schedule.iteration("segmentation_from", iterations)
+            if start >= iterations:
+                raise ValueError(
+                    f"method.schedule.segmentation_from ({start}) leaves none of the {iterations} iterations to train"
+                    " the decoder, which predicts: start earlier"
+                )
+        if self.inference.crf.enabled and isinstance(self.data, VolumeDataConfig):
+            raise ValueError("inference.crf needs colours, and volumes have none: set inference.crf.enabled to false")
+        return self

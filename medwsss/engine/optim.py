@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from medwsss.config.schema import TrainingConfig
+from medwsss.config.schema import TrainingConfig, iteration_of
 from medwsss.methods.method import Method
 
 
@@ -45,7 +45,7 @@ def build_optimiser(method: Method, config: TrainingConfig) -> torch.optim.AdamW
 
 def set_learning_rate(optimiser: torch.optim.AdamW, config: TrainingConfig, step: int) -> float:
     """Apply the schedule to every group; returns the encoder's rate."""
-    warmup = round(0.075 * config.iterations) if config.warmup_steps is None else config.warmup_steps
+    warmup = iteration_of(config.warmup_steps, config.iterations)
     for group in optimiser.param_groups:
         group["lr"] = poly_warmup(
             step,

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from medwsss.errors import EvaluationError
 
-_AHEAD = 4
+_AHEAD = 2
 """Tasks in work or waiting, per worker: bounds the memory."""
 _T = TypeVar("_T")
 

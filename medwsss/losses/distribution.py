@@ -16,6 +16,7 @@ def distribution_loss(
     *,
     samples: int = 50,
     generator: torch.Generator | None = None,
+    inside: Bool[Tensor, "b h w"] | None = None,
 ) -> Float[Tensor, ""]:
     """KL(S_dis ‖ M_bin), in nats, averaged over the batch (UniA, Eq. 9).
 
@@ -29,6 +30,7 @@ def distribution_loss(
         target: M_bin, 1 where the thresholded map shows any class, else 0.
         samples: K, the number of feature maps that are averaged.
         generator: source of the draw.
+        inside: positions that both distributions run over, at least one an image; None means everywhere.
 
     Raises:
         ValueError: shapes do not fit, std is negative, target is not binary, or samples is below 1.
@@ -41,9 +43,18 @@ def distribution_loss(
     if samples < 1:
         raise ValueError(f"samples must be at least 1, got {samples}")
     sampled = sampled_channel_mean(mean, std, samples=samples, generator=generator)
-    log_sampled = sampled.flatten(1).log_softmax(dim=1)
-    log_target = target.detach().to(mean.dtype).flatten(1).log_softmax(dim=1)
+    log_sampled = _log_softmax(sampled, inside)
+    log_target = _log_softmax(target.detach().to(mean.dtype), inside)
     return (log_sampled.exp() * (log_sampled - log_target)).sum(dim=1).mean()
+
+
+def _log_softmax(maps: Float[Tensor, "b h w"], inside: Bool[Tensor, "b h w"] | None) -> Float[Tensor, "b n"]:
+    """Over positions; those outside have next to no share, and the same finite logarithm in every map."""
+    if inside is not None:
+        if inside.shape != maps.shape or not inside.flatten(1).any(dim=1).all():
+            raise ValueError(f"inside must be {tuple(maps.shape)} with at least one position an image")
+        maps = maps.masked_fill(~inside, torch.finfo(maps.dtype).min / 2)
+    return maps.flatten(1).log_softmax(dim=1)
 
 
 def sampled_channel_mean(

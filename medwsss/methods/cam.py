@@ -9,7 +9,16 @@ from medwsss.cam.multi_scale import multi_scale_cams
 from medwsss.config.schema import CamBaselineConfig
 from medwsss.data.sample import Batch
 from medwsss.losses.classification import multi_label_loss
-from medwsss.methods.method import Explanation, LossTerms, Method, Prediction, colour_labels, entropy, shown_classes
+from medwsss.methods.method import (
+    Explanation,
+    LossTerms,
+    Method,
+    Prediction,
+    at_tokens_inside,
+    colour_labels,
+    entropy,
+    likely_classes,
+)
 from medwsss.models.encoder import Encoder
 from medwsss.models.heads import Classifier
 from medwsss.refinement.pixel_adaptive import pixel_adaptive_refinement
@@ -26,7 +35,8 @@ class CamBaseline(Method):
 
     def training_step(self, batch: Batch, *, step: int, generator: torch.Generator) -> LossTerms:
         """The classification loss (UniA, Eq. 1)."""
-        logits = self.classifier(self.encoder(batch.images).tokens)
+        tokens = self.encoder(batch.images).tokens
+        logits = self.classifier(tokens, inside=at_tokens_inside(batch, tokens))
         return LossTerms({"classification": multi_label_loss(logits, batch.image_labels)}, {"classification": 1.0})
 
     @torch.no_grad()
@@ -43,7 +53,7 @@ class CamBaseline(Method):
             iterations=self.config.pixel_adaptive.iterations,
         )
         probs = refined / refined.sum(dim=1, keepdim=True)
-        return Prediction(probs, entropy(probs), self._tag_probs(images))
+        return Prediction(probs, entropy(probs), self._logits(images).sigmoid())
 
     @torch.no_grad()
     def cams(
@@ -51,7 +61,7 @@ class CamBaseline(Method):
     ) -> Float[Tensor, "b cls h w"]:
         """Multi-scale CAMs."""
         (cams,) = multi_scale_cams(self._score_maps, images, scales=self.config.cam.scales)
-        return keep_tagged(cams, shown_classes(self._tag_probs(images), image_labels))
+        return keep_tagged(cams, likely_classes(self._logits(images)) if image_labels is None else image_labels)
 
     @torch.no_grad()
     def explain(self, batch: Batch, *, step: int) -> Explanation:
@@ -61,9 +71,9 @@ class CamBaseline(Method):
         prediction = self.predict(batch.images, batch.image_labels)
         return Explanation(cams, prediction.uncertainty, labels, prediction.probs.max(dim=1).indices)
 
-    def _tag_probs(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b cls"]:
+    def _logits(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b cls"]:
         logits: Tensor = self.classifier(self.encoder(images).tokens)
-        return logits.sigmoid()
+        return logits
 
     def _score_maps(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Tensor]:
         return (self.classifier.score_map(self.encoder(images).tokens),)

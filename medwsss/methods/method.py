@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from medwsss.boxes import inside_boxes
 from medwsss.config.schema import CamConfig, PixelAdaptiveConfig
 from medwsss.data.sample import Batch
 from medwsss.models.encoder import Encoder
@@ -113,16 +114,24 @@ def colour_labels(
     )
 
 
+def inside_image(batch: Batch) -> Bool[Tensor, "b h w"]:
+    """The pixels of a batch that are image and not padding."""
+    return inside_boxes(batch.boxes, batch.images[:, 0])
+
+
+def at_tokens_inside(batch: Batch, tokens: Float[Tensor, "b dim ht wt"]) -> Bool[Tensor, "b ht wt"]:
+    """The tokens that hold at least one pixel of the image."""
+    return F.adaptive_max_pool2d(inside_image(batch).float(), tokens.shape[-2:]) > 0
+
+
 def upsampled(maps: Float[Tensor, "b c h w"], like: Float[Tensor, "b d hl wl"]) -> Float[Tensor, "b c hl wl"]:
     """Bilinear resize to the height and width of ``like``."""
     return F.interpolate(maps, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def shown_classes(
-    tag_probs: Float[Tensor, "b cls"], image_labels: Float[Tensor, "b cls"] | None
-) -> Float[Tensor, "b cls"]:
-    """The tags where they are known, else the classes that the classifier finds more likely than not."""
-    return (tag_probs > 0.5).to(tag_probs) if image_labels is None else image_labels
+def likely_classes(logits: Float[Tensor, "b cls"]) -> Float[Tensor, "b cls"]:
+    """Tags where none are known: the classes that the classifier finds more likely than not."""
+    return (logits > 0).to(logits)
 
 
 def gated_probs(

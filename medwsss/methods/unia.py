@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from medwsss.boxes import inside_boxes
 from medwsss.cam.maps import keep_tagged, min_max_normalised, reweighted_cams
 from medwsss.cam.multi_scale import multi_scale_cams
 from medwsss.cam.pseudo_labels import threshold_cams
@@ -24,11 +23,13 @@ from medwsss.methods.method import (
     LossTerms,
     Method,
     Prediction,
+    at_tokens_inside,
     colour_labels,
     entropy,
     evaluating,
     gated_probs,
-    shown_classes,
+    inside_image,
+    likely_classes,
     upsampled,
 )
 from medwsss.models.decoder import LargeFov
@@ -76,15 +77,18 @@ class UniA(Method):
     def training_step(self, batch: Batch, *, step: int, generator: torch.Generator) -> LossTerms:
         """All terms of Eq. 17 that have started at this step."""
         inferred, attention = self._infer_with_attention(batch.images)
+        inside = at_tokens_inside(batch, inferred.final)
+        logits = self.classifier(inferred.final, inside=inside)
+        auxiliary_logits = self.auxiliary_classifier(inferred.features.auxiliary, inside=inside)
         values = {
-            "classification": multi_label_loss(self.classifier(inferred.final), batch.image_labels),
-            "auxiliary": multi_label_loss(self.auxiliary_classifier(inferred.features.auxiliary), batch.image_labels),
+            "classification": multi_label_loss(logits, batch.image_labels),
+            "auxiliary": multi_label_loss(auxiliary_logits, batch.image_labels),
         }
         started = self._started(step)
         if started:
             seeds = self.seeds(batch)
         if "distribution" in started and inferred.gaussian is not None:
-            values["distribution"] = self._distribution(inferred.gaussian, self._source(seeds, step), generator)
+            values["distribution"] = self._distribution(inferred.gaussian, self._source(seeds, step), inside, generator)
         if "token_contrast" in started:
             values["token_contrast"] = self._token_contrast(batch, inferred, seeds)
         if started & {"affinity", "segmentation"}:
@@ -98,13 +102,15 @@ class UniA(Method):
 
     @torch.no_grad()
     def seeds(self, batch: Batch) -> Seeds:
-        """Multi-scale CAMs of both classifiers (Eq. 2), zero for absent classes and in the padding."""
+        """Multi-scale CAMs of both classifiers (Eq. 2), zero for absent classes and in the padding.
+
+        They are normalised within the image, so that activation in the padding moves no threshold.
+        """
         with evaluating(self):
-            final, auxiliary = multi_scale_cams(self._score_maps, batch.images, scales=self.config.cam.scales)
-        inside = inside_boxes(batch.boxes, final[:, 0])[:, None]
-        return Seeds(
-            keep_tagged(final, batch.image_labels) * inside, keep_tagged(auxiliary, batch.image_labels) * inside
-        )
+            heads = multi_scale_cams(self._score_maps, batch.images, scales=self.config.cam.scales)
+        inside = inside_image(batch)
+        final, auxiliary = (keep_tagged(min_max_normalised(c, inside=inside), batch.image_labels) for c in heads)
+        return Seeds(final, auxiliary)
 
     @torch.no_grad()
     def pseudo_labels(
@@ -131,7 +137,8 @@ class UniA(Method):
         """
         coarse = F.interpolate(cams, size=self.encoder.grid(batch.images), mode="bilinear", align_corners=False)
         walked = random_walk(coarse, affinity, steps=self.config.affinity.steps, power=self.config.affinity.power)
-        return self._threshold(batch, keep_tagged(min_max_normalised(upsampled(walked, cams)), batch.image_labels))
+        normalised = min_max_normalised(upsampled(walked, cams), inside=inside_image(batch))
+        return self._threshold(batch, keep_tagged(normalised, batch.image_labels))
 
     @torch.no_grad()
     def predict(
@@ -149,8 +156,9 @@ class UniA(Method):
     ) -> Float[Tensor, "b cls h w"]:
         """Multi-scale CAMs of the final classifier (Eq. 2)."""
         final, _ = multi_scale_cams(self._score_maps, images, scales=self.config.cam.scales)
-        tag_probs = self.classifier(self._infer(self.encoder(images)).final).sigmoid()
-        return keep_tagged(final, shown_classes(tag_probs, image_labels))
+        if image_labels is None:
+            image_labels = likely_classes(self.classifier(self._infer(self.encoder(images)).final))
+        return keep_tagged(final, image_labels)
 
     @torch.no_grad()
     def explain(self, batch: Batch, *, step: int) -> Explanation:
@@ -192,7 +200,11 @@ class UniA(Method):
         return threshold_cams(cams, batch.image_labels, low=low, high=high, boxes=batch.boxes)
 
     def _distribution(
-        self, gaussian: Gaussian, cams: Float[Tensor, "b cls h w"], generator: torch.Generator
+        self,
+        gaussian: Gaussian,
+        cams: Float[Tensor, "b cls h w"],
+        inside: Bool[Tensor, "b ht wt"],
+        generator: torch.Generator,
     ) -> Float[Tensor, ""]:
         """L_dis of Eq. 9 with its regulariser; without sampling, the mean alone is supervised (Table V)."""
         config = self.config.distribution
@@ -200,8 +212,10 @@ class UniA(Method):
         coarse = F.interpolate(cams, size=mean.shape[-2:], mode="bilinear", align_corners=False)
         certain = (reweighted_cams(coarse, threshold=config.threshold) > 0).any(dim=1).to(mean)
         if not config.sampling:
-            return distribution_loss(mean, torch.zeros_like(std), certain, samples=1, generator=generator)
-        fit = distribution_loss(mean, std, certain, samples=config.samples, generator=generator)
+            return distribution_loss(
+                mean, torch.zeros_like(std), certain, samples=1, generator=generator, inside=inside
+            )
+        fit = distribution_loss(mean, std, certain, samples=config.samples, generator=generator, inside=inside)
         return fit + config.regulariser_weight * gaussian_regulariser(mean, std)
 
     def _token_contrast(self, batch: Batch, inferred: Inferred, seeds: Seeds) -> Float[Tensor, ""]:

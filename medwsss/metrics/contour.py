@@ -159,19 +159,21 @@ def _radius(height: int, width: int, tolerance: float) -> int:
 def _dense_counts(
     prediction: Int64[Tensor, "n h w"], reference: Int64[Tensor, "n h w"], classes: int, radius: int
 ) -> Int64[Tensor, "k 4"]:
-    predicted, true = _boundaries(prediction, classes), _boundaries(reference, classes)
+    names = torch.unique(torch.stack([prediction, reference]))
+    names = names[(names >= 0) & (names < classes)]  # most classes are in few images
+    predicted, true = _boundaries(prediction, names), _boundaries(reference, names)
     columns = (
         _matched(true, predicted, radius),
         _matched(predicted, true, radius),
         _lengths(true),
         _lengths(predicted),
     )
-    return torch.stack([column.sum(dim=0) for column in columns], dim=1)
+    found = torch.stack([column.sum(dim=0) for column in columns], dim=1)
+    return found.new_zeros(classes, 4).index_copy_(0, names, found)
 
 
-def _boundaries(labels: Int64[Tensor, "n h w"], classes: int) -> Bool[Tensor, "n k h w"]:
+def _boundaries(labels: Int64[Tensor, "n h w"], names: Int64[Tensor, " k"]) -> Bool[Tensor, "n k h w"]:
     """Pixels whose membership differs from the right, lower or lower-right neighbour; the edge repeats outside."""
-    names = torch.arange(classes, device=labels.device)
     inside = labels[:, None] == names[:, None, None]
     right = torch.cat([inside[..., 1:], inside[..., -1:]], dim=-1)
     lower = torch.cat([inside[..., 1:, :], inside[..., -1:, :]], dim=-2)
@@ -182,7 +184,7 @@ def _boundaries(labels: Int64[Tensor, "n h w"], classes: int) -> Bool[Tensor, "n
 def _matched(boundary: Bool[Tensor, "n k h w"], other: Bool[Tensor, "n k h w"], radius: int) -> Int64[Tensor, "n k"]:
     """Pixels of a boundary near the other one, per image and class."""
     counts = torch.zeros(boundary.shape[:2], dtype=torch.int64, device=boundary.device)
-    both = (_lengths(boundary) > 0) & (_lengths(other) > 0)  # most classes are in few images
+    both = (_lengths(boundary) > 0) & (_lengths(other) > 0)
     counts[both] = _lengths(boundary[both] & _dilated(other[both], radius))
     return counts
 

@@ -1,6 +1,7 @@
 """Classification by pooled scores, whose weights also make the class activation maps."""
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 
@@ -18,9 +19,19 @@ class Classifier(nn.Module):
         scores: Tensor = self.weight(tokens)
         return scores
 
-    def forward(self, tokens: Float[Tensor, "b dim h w"]) -> Float[Tensor, "b cls"]:
-        """Logits of the image: the mean of the highest scores of each class, at least of one position."""
+    def forward(
+        self, tokens: Float[Tensor, "b dim h w"], *, inside: Bool[Tensor, "b h w"] | None = None
+    ) -> Float[Tensor, "b cls"]:
+        """Logits of the image: the mean of the highest scores of each class, at least of one position.
+
+        Positions that are not ``inside`` do not count; at least one of each image must be.
+        """
         scores = self.score_map(tokens).flatten(2)
-        count = max(1, round(self.pooled_fraction * scores.shape[2]))
-        logits: Tensor = scores.topk(count, dim=2).values.mean(dim=2)
-        return logits
+        if inside is None:
+            count = max(1, round(self.pooled_fraction * scores.shape[2]))
+            return scores.topk(count, dim=2).values.mean(dim=2)
+        valid = inside.flatten(1)
+        counts = (self.pooled_fraction * valid.sum(dim=1)).round().clamp_min(1)
+        ranked = scores.masked_fill(~valid[:, None], -torch.inf).topk(int(counts.max()), dim=2).values
+        kept = torch.arange(ranked.shape[2], device=scores.device) < counts[:, None]
+        return torch.where(kept[:, None], ranked, 0.0).sum(dim=2) / counts[:, None]

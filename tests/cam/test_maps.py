@@ -58,3 +58,12 @@ def test_maps_that_are_not_float_batches_are_refused_by_name() -> None:
             inspect.unwrap(function)(torch.rand(2, 3, 3))
     with pytest.raises(ValueError, match="cams"):
         inspect.unwrap(reweighted_cams)(torch.ones(1, 1, 2, 2, dtype=torch.int64), 0.5)
+
+
+def test_normalisation_inside_a_box_is_that_of_the_box_alone() -> None:
+    maps = torch.rand(2, 3, 4, 6, generator=torch.Generator().manual_seed(0))
+    inside = torch.zeros(2, 4, 6, dtype=torch.bool)
+    inside[:, 1:3, 2:5] = True
+    normalised = min_max_normalised(maps, inside=inside)
+    torch.testing.assert_close(normalised[..., 1:3, 2:5], min_max_normalised(maps[..., 1:3, 2:5]))
+    assert normalised.masked_fill(inside[:, None], 0.0).abs().max() == 0

@@ -12,7 +12,7 @@ from medwsss.config.loading import (
     read_layer,
     to_yaml,
 )
-from medwsss.config.schema import PhotographDataConfig, RunConfig, UniAConfig
+from medwsss.config.schema import PhotographDataConfig, RunConfig, UniAConfig, iteration_of
 from medwsss.errors import ConfigError
 
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*/*.yaml"))
@@ -161,3 +161,67 @@ def test_naming_another_data_set_starts_its_section_afresh() -> None:
 def test_messages_name_settings_as_the_user_writes_them(assignments: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         load_config([override_layer(assignments)])
+
+
+PAPER = {  # the table of the methods' specification, section 1
+    "voc": {
+        "training": (20000, 4, 6e-5, 0.01, 10.0),
+        "moments": (1500, 0, 0, 0, 2000, 8000),
+        "cam": ((1.0, 0.5, 0.75, 1.5), 0.5, 0.7, 0.25),
+        "weights": (0.1, 0.1, 0.15, 0.3, 0.05),
+        "lists": ("train_aug", "val"),
+    },
+    "coco": {
+        "training": (80000, 8, 6e-5, 0.01, 10.0),
+        "moments": (1500, 0, 8000, 12000, 16000, 30000),
+        "cam": ((1.0, 0.5, 0.75, 1.5, 1.25), 0.45, 0.65, 0.25),
+        "weights": (0.1, 0.05, 0.12, 0.2, 0.05),
+        "lists": ("train", "val"),
+    },
+}
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_shipped_settings_are_the_papers(name: str) -> None:
+    config = load_config([read_layer(preset_path(name, "unia"))])
+    assert isinstance(config.method, UniAConfig)
+    assert isinstance(config.data, PhotographDataConfig)
+    training, method, schedule = config.training, config.method, config.method.schedule
+    parts = ("distribution_from", "token_contrast_from", "affinity_from", "segmentation_from", "auxiliary_cam_until")
+    found = {
+        "training": (
+            training.iterations, training.batch_size, training.learning_rate, training.weight_decay, training.head_factor
+        ),
+        "moments": (
+            iteration_of(training.warmup_steps, training.iterations),
+            *(schedule.iteration(part, training.iterations) for part in parts),
+        ),
+        "cam": (method.cam.scales, method.cam.background, method.cam.high, method.cam.low),
+        "weights": (
+            method.distribution.weight, method.contrastive_affinity.weight, method.segmentation_weight,
+            method.token_contrast_weight, method.energy.weight,
+        ),
+        "lists": (config.data.train, config.data.held_out),
+    }  # fmt: skip
+    assert found == PAPER[name]
+    assert (config.data.crop, config.data.augmentation.scale, training.poly_power) == (448, (0.5, 2.0), 0.9)
+    assert (config.encoder.name, config.encoder.normalisation) == ("vit_base_patch16_224", "imagenet")
+
+
+def test_a_shorter_run_keeps_the_order_of_the_papers_schedule() -> None:
+    config = load_config([read_layer(preset_path("coco", "unia")), {"training": {"iterations": 1000}}])
+    assert isinstance(config.method, UniAConfig)
+    assert config.method.schedule.iteration("segmentation_from", 1000) == 200
+    assert iteration_of(config.training.warmup_steps, 1000) == 19
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("method.schedule.segmentation_from=20000", "leaves none of the 20000 iterations to train the decoder"),
+        ("inference.crf.enabled=true", "inference.crf needs colours"),
+    ],
+)
+def test_settings_that_cannot_work_together_are_refused(assignment: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config([override_layer([assignment])])

@@ -96,3 +96,13 @@ def test_bad_arguments_are_refused_by_name() -> None:
         distribution_loss(mean, mean, target, samples=0)
     with pytest.raises(ValueError, match="std"):
         inspect.unwrap(gaussian_regulariser)(mean, mean[:, :1])
+
+
+def test_positions_outside_take_no_part() -> None:
+    mean = torch.randn(1, 3, 2, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    target, inside = torch.tensor([[[0, 1, 0, 1], [0, 0, 1, 1]]]), torch.tensor([[[True, True, False, False]] * 2])
+    cropped = distribution_loss(mean[..., :2], torch.zeros(1, 3, 2, 2), target[..., :2])
+    whole = distribution_loss(mean, torch.zeros_like(mean), target, inside=inside)
+    assert whole.item() == pytest.approx(cropped.item(), rel=1e-6)
+    (gradient,) = torch.autograd.grad(whole, mean)
+    assert gradient[..., 2:].abs().max() == 0

@@ -29,3 +29,13 @@ def test_the_decoder_sees_two_dilations_far_and_no_farther() -> None:
     moved[..., 15] = 1.0
     changed = (decoder(tokens) - decoder(moved)).abs().sum(dim=(0, 1, 2)) > 0
     assert set(torch.nonzero(changed)[:, 0].tolist()) <= {5, 10, 15, 20, 25}
+
+
+def test_scores_in_the_padding_do_not_count() -> None:
+    classifier = Classifier(1, 1, pooled_fraction=0.5)
+    with torch.no_grad():
+        classifier.weight.weight.fill_(1.0)
+    tokens = torch.tensor([[[[1.0, 9.0, -3.0, 2.0]]], [[[1.0, 9.0, -3.0, 2.0]]]])
+    inside = torch.tensor([[[True, False, True, False]], [[True, True, True, True]]])
+    logits = classifier(tokens, inside=inside)
+    torch.testing.assert_close(logits, torch.tensor([[1.0], [5.5]]))  # half of two positions; (9 + 2) / 2
