@@ -1,17 +1,9 @@
-"""``medwsss evaluate``: compare label volumes with their references and write the report."""
+"""``medwsss evaluate``: compare label files with their references and write the report."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    import torch
-
-    from medwsss.metrics.results import Evaluation, Sources
-
-_NAMES_SHOWN = 10
 
 
 def evaluate(
@@ -55,6 +47,7 @@ def evaluate(
 ) -> None:
     """Compare predictions with references: overlap, confusion ratio, surfaces or contours, and a report."""
     from medwsss.cli.evaluate_images import evaluate_images_command
+    from medwsss.cli.evaluate_volumes import evaluate_volumes, refuse_photographs
     from medwsss.cli.options import check_folder, chosen, chosen_task, refuse_options
     from medwsss.data import DATASETS, IMAGE_SETS
     from medwsss.engine.device import resolve_device
@@ -84,7 +77,8 @@ def evaluate(
         )
         return
     photographs_only = {"--list": part, "--classes": classes, "--beside": beside, "--no-contours": no_contours}
-    refuse_options(f"data set {dataset}", photographs_only)
+    refuse_options(f"data set {dataset} (photographs need --dataset voc or coco)", photographs_only)
+    refuse_photographs(predictions)
     if task is not None:
         chosen_task(task)
     check_folder(out)
@@ -99,49 +93,3 @@ def evaluate(
         device=found,
         title=title,
     )
-
-
-def evaluate_volumes(
-    predictions: Path,
-    truth: Path,
-    *,
-    out: Path,
-    task: str | None,
-    images: Path | None,
-    prediction_codes: str | None,
-    truth_codes: str | None,
-    device: "torch.device",
-    title: str,
-) -> None:
-    """Dice, confusion ratio, surfaces and volumes, beside masks without training."""
-    from medwsss.engine.cases import pair_cases
-    from medwsss.engine.evaluate import evaluate_cases
-    from medwsss.reports.html import write_report
-
-    pairing = pair_cases(
-        predictions, truth, task=task, images=images, prediction_codes=prediction_codes, truth_codes=truth_codes
-    )
-    evaluation = evaluate_cases(pairing.cases, pairing.task, device=device)
-    page = write_report(evaluation, out, sources=pairing.sources, title=title)
-    for line in terminal_lines(evaluation, pairing.sources):
-        typer.echo(line)
-    typer.echo(f"Report: {page}")
-
-
-def terminal_lines(evaluation: "Evaluation", sources: "Sources") -> list[str]:
-    """The report in a few lines: summary, verdicts, and every file that was not compared."""
-    from medwsss.reports.summary import summary_sentences, verdicts
-
-    lines = [*summary_sentences(evaluation), *(verdict.sentence for verdict in verdicts(evaluation))]
-    unmatched = {
-        "predictions without reference": sources.unmatched_predictions,
-        "references without prediction": sources.unmatched_references,
-    }
-    lines += [f"Not compared, {what}: {_listed(names)}" for what, names in unmatched.items() if names]
-    return [*lines, f"Numbers in the predictions: {sources.prediction_codes}."]
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMES_SHOWN
-    rest = f" and {more} more, all named in the report" if more > 0 else ""
-    return f"{len(names)} ({', '.join(names[:_NAMES_SHOWN])}{rest})"

@@ -1,5 +1,6 @@
 """What training ends with: predictions on the held-out part, without tags, compared with masks where there are any."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ def report_volumes(
     config: "RunConfig", run: "RunFolder", method: "Method", data: "VolumeData", device: "torch.device"
 ) -> None:
     """Both phases of the held-out patients."""
-    from medwsss.cli.evaluate import terminal_lines
+    from medwsss.cli.evaluate_volumes import terminal_lines
     from medwsss.cli.progress import progress
     from medwsss.cli.run_notes import report_notes
     from medwsss.data.acdc import reference_masks
@@ -83,15 +84,12 @@ def report_volumes(
 def report_photographs(
     config: "RunConfig", run: "RunFolder", method: "Method", data: "PhotographData", device: "torch.device"
 ) -> None:
-    """The images of the held-out list; those that an interrupted prediction has left are taken over."""
-    from medwsss.cli.evaluate_images import image_lines
+    """The images of the held-out list; those that an interrupted prediction has left are taken over.
+
+    Images that cannot be read are named, the others reported, and the exit code is 2.
+    """
     from medwsss.cli.predict_photographs import predict_list
-    from medwsss.cli.progress import progress
-    from medwsss.cli.run_notes import report_notes
-    from medwsss.engine.evaluate_images import evaluate_images
-    from medwsss.engine.image_pairs import pair_images
     from medwsss.engine.predict_images import ImageItem
-    from medwsss.reports.image_report import write_image_report
 
     part, names = data.config.held_out, data.split.held_out
     failed = predict_list(
@@ -108,9 +106,33 @@ def report_photographs(
     for name, reason in failed.items():
         typer.echo(f"error: {name}: {reason}", err=True)
     scored = [name for name in names if name not in failed and data.image_set.has_mask(name)]
-    if not scored:
+    if scored:
+        report_scores(config, run, method, data, device, scored, failed=len(failed))
+    else:
         typer.echo(f"no masks of held-out images: their segmentations are in {run.predictions}, without a report")
-        return
+    if failed:
+        raise typer.Exit(2)
+
+
+def report_scores(
+    config: "RunConfig",
+    run: "RunFolder",
+    method: "Method",
+    data: "PhotographData",
+    device: "torch.device",
+    scored: Sequence[str],
+    *,
+    failed: int,
+) -> None:
+    """Compare the predictions of held-out images that have masks; ``failed`` images could not be predicted."""
+    from medwsss.cli.evaluate_images import image_lines
+    from medwsss.cli.progress import progress
+    from medwsss.cli.run_notes import report_notes
+    from medwsss.engine.evaluate_images import evaluate_images
+    from medwsss.engine.image_pairs import pair_images
+    from medwsss.reports.image_report import write_image_report
+
+    part, names = data.config.held_out, data.split.held_out
     pairing = pair_images(run.predictions, data.image_set, scored, part=part)
     with progress() as bar:
         task = bar.add_task("evaluating", total=len(scored))
@@ -121,7 +143,7 @@ def report_photographs(
     if len(scored) < len(names):
         notes["images not scored"] = (
             f"{len(names) - len(scored)} of {len(names)} in list {part}: "
-            f"{len(failed)} could not be predicted, the others have no mask"
+            f"{failed} could not be predicted, the others have no mask"
         )
     title = f"{config.method.name} on {config.data.name}: list {part}"
     page = write_image_report(evaluation, run.report, title=title, notes=notes)

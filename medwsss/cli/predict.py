@@ -75,7 +75,7 @@ def predict(
             config,
             inputs,
             out,
-            dataset=dataset or config.data.name,
+            dataset=dataset,
             part=part,
             tags=tags,
             source=chosen("source", source or "decoder", ("decoder", "cams")),

@@ -24,7 +24,7 @@ def predict_photographs(
     inputs: Sequence[Path],
     out: Path,
     *,
-    dataset: str,
+    dataset: str | None,
     part: str | None,
     tags: Path | None,
     source: str,
@@ -36,11 +36,14 @@ def predict_photographs(
     resume: bool,
 ) -> dict[str, str]:
     """Segment every input; answers the images that failed, with the reason."""
+    from medwsss.cli.options import refuse_options
     from medwsss.data import IMAGE_SETS
     from medwsss.engine.run_folder import load_method
 
     labels = IMAGE_SETS[config.data.name].labels
-    items = find_photographs(inputs, dataset=dataset, part=part)
+    if part is None:
+        refuse_options("photographs without --list", {"--dataset": dataset})
+    items = find_photographs(inputs, dataset=dataset or config.data.name, part=part)
     if tags is not None:
         items = with_tags(items, tags, labels)
     method = load_method(run, config, labels, checkpoint=checkpoint).to(device)
@@ -148,7 +151,8 @@ def find_photographs(inputs: Sequence[Path], *, dataset: str, part: str | None) 
 
 def with_tags(items: "Sequence[ImageItem]", path: Path, labels: "LabelSet") -> "list[ImageItem]":
     """The items with their tags; a table may name more images than are predicted, which a ``MedwsssWarning`` counts."""
-    from medwsss.data.photograph_labels import photograph_key, read_photograph_tags
+    from medwsss.data.photograph_labels import read_photograph_tags
+    from medwsss.data.sample import photograph_key
     from medwsss.errors import MedwsssWarning
 
     table = read_photograph_tags(path, labels, [item.name for item in items])

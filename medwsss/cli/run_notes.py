@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from medwsss.methods.method import Method
 
 _CLASSES_SHOWN = 4
+_NO_MATTER = (
+    "data.root", "data.workers", "data.validation_images", "encoder.weights", "training.seed",
+    "training.validate_every", "training.picture_every", "training.checkpoint_every", "inference.batch_size",
+)  # fmt: skip
+"""Settings that change no result, or of which a reader is told elsewhere."""
 
 
 def positives(data: "PreparedData") -> str:
@@ -26,15 +31,23 @@ def positives(data: "PreparedData") -> str:
 
 
 def unlike_paper(config: "RunConfig") -> str:
-    """Settings of method and encoder that differ from the paper's: those shipped for photographs, else the defaults."""
+    """Settings that shape a result and differ from the paper's.
+
+    For photographs those are the shipped ones; for volumes, where the paper gives none, the defaults of method and
+    encoder.
+    """
     from medwsss.config.loading import defaults_of, differences, load_config, preset_path, read_layer
     from medwsss.config.schema import PhotographDataConfig
 
     paper = defaults_of(config)
+    sections: tuple[str, ...] = ("method.", "encoder.")
     if isinstance(config.data, PhotographDataConfig):
         paper = load_config([read_layer(preset_path(config.data.name, config.method.name))])
+        sections = ("method.", "encoder.", "data.", "training.", "inference.")
     unlike = differences(config, paper)
-    return ", ".join(f"{key}={value}" for key, value in unlike.items() if key.startswith(("method.", "encoder.")))
+    return ", ".join(
+        f"{key}={value}" for key, value in unlike.items() if key.startswith(sections) and key not in _NO_MATTER
+    )
 
 
 def report_notes(config: "RunConfig", run: "RunFolder", method: "Method", data: "PreparedData") -> dict[str, str]:

@@ -49,35 +49,42 @@ def slice_tags(root: Path, task: str) -> "ImageLabels":
 
 
 def photograph_tags(image_set: "ImageSet", part: str, source: str) -> "ImageLabels":
-    """Image-level labels of a list from one source, after a word on every other source that says something else."""
-    from medwsss.data.photograph_labels import compared
-
+    """Image-level labels of a list from one source, after a word on what every other source says."""
     names = image_set.names(part)
     found = tags_from(image_set, names, source)
     for other in SOURCES:
-        if other != source and (second := available_tags(image_set, names, other)) is not None:
-            typer.echo(compared(found, second, source=source, other=other))
+        if other != source:
+            compare_with(image_set, names, found, source=source, other=other)
     return found
+
+
+def compare_with(
+    image_set: "ImageSet", names: "tuple[str, ...]", found: "ImageLabels", *, source: str, other: str
+) -> None:
+    """Say on how many images a second source differs, and how many could not be compared."""
+    from medwsss.data.photograph_labels import compared, tags_where_possible
+
+    if other == "masks":  # masks made from annotations are no second source
+        names = tuple(name for name in names if image_set.has_drawn_mask(name))
+    second, failed = tags_where_possible(lambda some: tags_from(image_set, tuple(some), other), names, image_set.labels)
+    if not second.tags:
+        typer.echo(f"there are no {other} to compare the tags with")
+        return
+    typer.echo(compared(found, second, source=source, other=other))
+    if failed:
+        name, reason = next(iter(failed.items()))
+        typer.echo(f"{len(failed)} images could not be compared with {other}, first {name}: {reason}", err=True)
 
 
 def tags_from(image_set: "ImageSet", names: tuple[str, ...], source: str) -> "ImageLabels":
     """Image-level labels from annotations, masks, or a table of that name."""
+    from medwsss.cli.options import chosen
     from medwsss.data.photograph_labels import read_photograph_tags, tags_from_masks
 
     if source == "annotations":
         return image_set.annotated_tags(names)
     if source == "masks":
         return tags_from_masks(image_set, names)
+    if not (Path(source).suffix or Path(source).exists()):
+        chosen("source or table", source, SOURCES)
     return read_photograph_tags(Path(source), image_set.labels, names)
-
-
-def available_tags(image_set: "ImageSet", names: tuple[str, ...], source: str) -> "ImageLabels | None":
-    """The same for images that have this source; None where none has."""
-    from medwsss.errors import DatasetError
-
-    if source == "masks":
-        names = tuple(name for name in names if image_set.has_mask(name))
-    try:
-        return tags_from(image_set, names, source) if names else None
-    except DatasetError:
-        return None

@@ -39,8 +39,8 @@ def train(
     resume: Annotated[Path | None, typer.Option(help="Continue this run; all settings come from it.")] = None,
 ) -> None:
     """Train from image-level labels; then segment the held-out patients or images and write a report."""
-    from medwsss.cli.options import check_folder, chosen, chosen_task
-    from medwsss.data import DATASETS
+    from medwsss.cli.options import check_folder, chosen, chosen_task, refuse_options
+    from medwsss.data import DATASETS, IMAGE_SETS
     from medwsss.engine.device import resolve_device
     from medwsss.engine.run_folder import RunFolder, check_unused, open_run
     from medwsss.errors import ConfigError
@@ -55,6 +55,8 @@ def train(
     else:
         if task is not None:
             chosen_task(task)
+            if dataset in IMAGE_SETS:
+                refuse_options(f"data set {dataset}", {"--task": task})
         flags = {"data": _given(root=root, task=task, tags=tags), "encoder": _given(weights=weights)}
         settings = resolved_config(dataset, method, config, set_ or [], flags, cpu=found.type == "cpu")
         run = RunFolder(out or _default_out(settings))

@@ -12,8 +12,8 @@ from medwsss.data.coco_annotations import AnnotatedImage, rasterised, read_annot
 from medwsss.data.image_files import read_label_image
 from medwsss.data.image_labels import ImageLabels
 from medwsss.data.image_set import ImageSet, check_labels, check_size
-from medwsss.data.name_lists import file_of, listed_names
-from medwsss.data.sample import SliceKey
+from medwsss.data.name_lists import choice, file_of, listed_names
+from medwsss.data.sample import photograph_key
 from medwsss.errors import DatasetError
 from medwsss.labels import COCO_LABELS
 
@@ -48,15 +48,14 @@ class Coco(ImageSet):
 
     def __init__(self, root: Path) -> None:
         if not root.is_dir():
-            raise DatasetError(f"{root} is not a folder: pass the folder of COCO as --root")
+            raise DatasetError(f"{root} is not a folder: pass the folder of COCO")
         self.root = root
         annotations = {part: root / "annotations" / f"instances_{part}.json" for part in PARTS}
         self._annotations = {part: path for part, path in annotations.items() if path.is_file()}
         self._lists = {path.stem: path for folder in reversed(LIST_FOLDERS) for path in (root / folder).glob("*.txt")}
         if not self._annotations and not self._lists:
             raise DatasetError(
-                f"{root} has neither annotations/instances_*.json nor lists such as train.txt: "
-                "pass the folder of COCO as --root"
+                f"{root} has neither annotations/instances_*.json nor lists such as train.txt: pass the folder of COCO"
             )
         folders = (root / IMAGES, *_part_folders(root / IMAGES), *_part_folders(root), *_part_folders(root / "images"))
         self._image_folders = [folder for folder in folders if folder.is_dir()]
@@ -73,7 +72,7 @@ class Coco(ImageSet):
         annotated = next((known for known in self._annotations if part in (known, known[:-4])), None)
         if annotated is None:
             known_parts = sorted({*self._lists, *self._annotations, *(known[:-4] for known in self._annotations)})
-            raise DatasetError(f"{self.root} has no list {reprlib.repr(part)}: there are {', '.join(known_parts)}")
+            raise DatasetError(f"{self.root} has no list {reprlib.repr(part)}: {choice(part, known_parts)}")
         names = tuple(self._images(annotated))
         if not names:
             raise DatasetError(f"{self._annotations[annotated]} names no image: copy it again from its source")
@@ -89,7 +88,11 @@ class Coco(ImageSet):
 
     def has_mask(self, name: str) -> bool:
         """Whether there is a label PNG, or the annotations cover the image."""
-        return _found(self._mask_folders, name, ".png") is not None or self._annotated(name) is not None
+        return self.has_drawn_mask(name) or self._annotated(name) is not None
+
+    def has_drawn_mask(self, name: str) -> bool:
+        """Whether there is a label PNG."""
+        return _found(self._mask_folders, name, ".png") is not None
 
     def mask(self, name: str) -> UInt8[np.ndarray, "h w"]:
         """Labels 0 to 80 and 255 of an image, of the size of its photograph where that is there."""
@@ -101,7 +104,9 @@ class Coco(ImageSet):
         elif annotated is not None:
             mask = rasterised(annotated.objects, annotated.size)
         else:
-            raise DatasetError(f"image {name} has no mask: neither {MASKS}/{name}.png nor annotations in {self.root}")
+            raise DatasetError(
+                f"image {name} has no mask: neither {MASKS}/{name}.png nor annotations in {self.root}, add one of them"
+            )
         photograph = _found(self._image_folders, name, ".jpg")
         if photograph is not None:
             check_size(mask, str(path) if path else f"image {name} in the annotations", photograph)
@@ -114,7 +119,7 @@ class Coco(ImageSet):
                 f"{self.root} has no annotations/instances_*.json to take image-level labels from: "
                 "take them from a table (data.tags) or from the masks (data.tags_from=masks)"
             )
-        return ImageLabels(self.labels.names, {SliceKey(name, "", 0): self._tags(name) for name in names})
+        return ImageLabels(self.labels.names, {photograph_key(name): self._tags(name) for name in names})
 
     def _tags(self, name: str) -> tuple[int, ...]:
         annotated = self._annotated(name)

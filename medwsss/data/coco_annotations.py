@@ -316,4 +316,4 @@ def _stem(file_name: Any) -> str:
 
 
 def _unusable(path: Path, annotation: Any, reason: str) -> DatasetError:
-    return DatasetError(f"{path}: annotation {reprlib.repr(annotation)} cannot be used: {reason}")
+    return DatasetError(f"{path}: annotation {reprlib.repr(annotation)} cannot be used: {reason}; correct or remove it")

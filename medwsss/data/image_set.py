@@ -48,6 +48,10 @@ class ImageSet(ABC):
     def has_mask(self, name: str) -> bool:
         """Whether ``mask`` can answer."""
 
+    def has_drawn_mask(self, name: str) -> bool:
+        """Whether the mask is a file of its own, and not made from the annotations."""
+        return self.has_mask(name)
+
     @abstractmethod
     def mask(self, name: str) -> UInt8[np.ndarray, "h w"]:
         """Reference labels of an image: 0 background, i for the i-th class, 255 left out of every score.

@@ -1,11 +1,15 @@
 """List files of data sets of photographs: one image a line, by its name or by the paths of its files."""
 
+import difflib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from medwsss.errors import DatasetError
 
 _SHOWN = 80
+_LONGEST = 200
+"""Characters of a name; file systems end at 255 bytes, the ending included."""
 
 
 def listed_names(path: Path) -> tuple[str, ...]:
@@ -44,6 +48,13 @@ def file_of(folder: Path, name: str, suffix: str) -> Path:
     return folder / f"{name}{suffix}"
 
 
+def choice(wrong: str, known: Sequence[str]) -> str:
+    """What to say of a name that is not among the known ones: the nearest, and all there are."""
+    near = difflib.get_close_matches(wrong, known, n=1)
+    there_are = f"there are {', '.join(known)}" if known else "there is none at all"
+    return f"did you mean {near[0]}? ({there_are})" if near else there_are
+
+
 def _name(line: str, where: str) -> str:
     """The one name that all columns of a line mean."""
     names = {_without_suffix(column.replace("\\", "/").rpartition("/")[2]) for column in line.split()}
@@ -61,4 +72,4 @@ def _without_suffix(file: str) -> str:
 
 
 def _is_plain(name: str) -> bool:
-    return bool(name) and name.isprintable() and not set(name) & {"/", "\\"} and not name.startswith(".")
+    return 0 < len(name) <= _LONGEST and name.isprintable() and not set(name) & {"/", "\\"} and not name.startswith(".")

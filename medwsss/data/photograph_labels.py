@@ -1,6 +1,6 @@
 """Image-level labels ("tags") of photographs: from masks, from tables, and what two sources say differently."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,17 +9,12 @@ import numpy as np
 from medwsss.data.image_labels import ImageLabels, read_tag_table
 from medwsss.data.image_set import ImageSet
 from medwsss.data.onehot_file import read_onehot
-from medwsss.data.sample import SliceKey
-from medwsss.errors import ImageLabelsError
+from medwsss.data.sample import SliceKey, photograph_key
+from medwsss.errors import DatasetError, ImageLabelsError
 from medwsss.labels import LabelSet
 
 QUEUED = 1000
 """Masks that wait for a thread at a time; each waiting one takes memory."""
-
-
-def photograph_key(name: str) -> SliceKey:
-    """The key of a photograph, which has neither phase nor slices."""
-    return SliceKey(name, "", 0)
 
 
 def tags_from_masks(image_set: ImageSet, names: Sequence[str]) -> ImageLabels:
@@ -44,6 +39,24 @@ def tags_from_masks(image_set: ImageSet, names: Sequence[str]) -> ImageLabels:
     return ImageLabels(image_set.labels.names, tags)
 
 
+def tags_where_possible(
+    read: Callable[[Sequence[str]], ImageLabels], names: Sequence[str], label_set: LabelSet
+) -> tuple[ImageLabels, dict[str, str]]:
+    """The tags of the images that ``read`` has them for, and for each of the others what stood in the way."""
+    try:
+        return read(names), {}
+    except DatasetError:
+        pass  # some or all have none: one by one
+    tags: dict[SliceKey, tuple[int, ...]] = {}
+    failed: dict[str, str] = {}
+    for name in names:
+        try:
+            tags.update(read([name]).tags)
+        except DatasetError as error:
+            failed[name] = str(error)
+    return ImageLabels(label_set.names, tags), failed
+
+
 def read_photograph_tags(path: Path, label_set: LabelSet, names: Sequence[str]) -> ImageLabels:
     """Image-level labels from cls_labels_onehot.npy or from a CSV table as ``write_image_labels`` makes it.
 
@@ -55,7 +68,7 @@ def read_photograph_tags(path: Path, label_set: LabelSet, names: Sequence[str]) 
     Raises:
         ImageLabelsError: the file cannot be read, is malformed, is about other classes, or has no row for an image.
     """
-    tags = _onehot_tags(path, label_set) if path.suffix == ".npy" else read_tag_table(path, label_set)
+    tags = _onehot_tags(path, label_set) if path.suffix.lower() == ".npy" else read_tag_table(path, label_set)
     missing = [name for name in names if photograph_key(name) not in tags.tags]
     if missing:
         raise ImageLabelsError(f"{path} has no row for {len(missing)} of {len(names)} images, first: {missing[0]}")

@@ -21,7 +21,7 @@ class PhotographTransform:
     """Random scale, crop, flip and colours of a photograph; everything random comes from the seed.
 
     The crop lies anywhere within the scaled image. Where a side is shorter than the crop, the image lies anywhere
-    within the crop instead, and ImageNet's mean colour, which normalisation turns into 0, fills the rest.
+    within the crop instead, and ImageNet's mean colour, 0 after ImageNet's normalisation, fills the rest.
     """
 
     def __init__(self, config: PhotographAugmentationConfig, crop: int) -> None:

@@ -1,8 +1,7 @@
 """Photographs made ready for a run: the images that train and those held out, with their image-level labels."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +16,13 @@ from medwsss.data.image_set import ImageSet
 from medwsss.data.photograph_labels import (
     compared,
     disagreements,
-    photograph_key,
     read_photograph_tags,
     tags_from_masks,
+    tags_where_possible,
 )
 from medwsss.data.photograph_transforms import PhotographTransform
 from medwsss.data.prepared import PreparedData, tags_source
-from medwsss.data.sample import Draw, Sample, SliceKey, TrainingSet
+from medwsss.data.sample import Draw, Sample, TrainingSet, photograph_key
 from medwsss.data.splits import Split
 from medwsss.errors import DatasetError, MedwsssWarning, SplitError
 
@@ -71,7 +70,7 @@ class PhotographData(PreparedData):
 
 
 def load_photographs(config: PhotographDataConfig, image_set: ImageSet, tags_path: Path) -> PhotographData:
-    """Read the two lists and the image-level labels, and see that the training images are there.
+    """Read the two lists and the image-level labels, and see that the images are there.
 
     Without ``config.tags`` the labels are derived, written to ``tags_path``, and training reads them from there.
     Held-out images have labels where the source knows them; none are required. Where the data set's annotations are
@@ -84,18 +83,20 @@ def load_photographs(config: PhotographDataConfig, image_set: ImageSet, tags_pat
         tags_path: CSV file to write.
 
     Raises:
-        DatasetError: there is no such list, or a training image, its mask or its annotation is missing or damaged.
+        DatasetError: there is no such list, an image is missing, or the mask or annotation of a training image is
+            missing or damaged.
         SplitError: an image is in both lists.
         ImageLabelsError: the table of tags is malformed or does not fit the images.
         OutputError: ``tags_path`` cannot be written.
     """
     split = _split(config, image_set)
     _check_files(image_set, split.train, config.train)
+    _check_files(image_set, split.held_out, config.held_out)
     if config.tags is None:
         write_image_labels(_derived(config, image_set, split), tags_path)
     image_labels = read_photograph_tags(config.tags or tags_path, image_set.labels, split.train)
     if config.tags is not None or config.tags_from == "masks":
-        annotated = _annotated_where_possible(image_set, split.train)
+        annotated, _ = tags_where_possible(image_set.annotated_tags, split.train, image_set.labels)
         if disagreements(image_labels, annotated):
             message = compared(image_labels, annotated, source=tags_source(config), other=ANNOTATIONS)
             warnings.warn(message, MedwsssWarning, stacklevel=2)
@@ -140,8 +141,8 @@ def _derived(config: PhotographDataConfig, image_set: ImageSet, split: Split) ->
     """Tags of all training images, and of those held out that have the source."""
     if config.tags_from == "annotations":
         training = image_set.annotated_tags(split.train)
-        held_out = _annotated_where_possible(image_set, split.held_out)
-        _tell_of_images_without_tags(held_out, split.held_out, config.held_out)
+        held_out, failed = tags_where_possible(image_set.annotated_tags, split.held_out, image_set.labels)
+        _tell_of_images_without_tags(failed, split.held_out, config.held_out)
         return ImageLabels(training.names, {**training.tags, **held_out.tags})
     bare = [name for name in split.train if not image_set.has_mask(name)]
     if bare:
@@ -152,27 +153,10 @@ def _derived(config: PhotographDataConfig, image_set: ImageSet, split: Split) ->
     return tags_from_masks(image_set, [*split.train, *filter(image_set.has_mask, split.held_out)])
 
 
-def _tell_of_images_without_tags(image_labels: ImageLabels, names: Sequence[str], part: str) -> None:
-    bare = [name for name in names if photograph_key(name) not in image_labels.tags]
+def _tell_of_images_without_tags(bare: Mapping[str, str], names: Sequence[str], part: str) -> None:
     if bare:
         message = f"{len(bare)} of {len(names)} images of list {part} have no annotation that can be read"
-        warnings.warn(f"{message}, first {bare[0]}: their tags are left out", MedwsssWarning, stacklevel=4)
-
-
-def _annotated_where_possible(image_set: ImageSet, names: Sequence[str]) -> ImageLabels:
-    """Tags of the images that have an annotation; what reading them warns of would be told image by image."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MedwsssWarning)
-        try:
-            return image_set.annotated_tags(names)
-        except DatasetError:  # some or all have none: one by one
-            return ImageLabels(image_set.labels.names, dict(_annotated(image_set, names)))
-
-
-def _annotated(image_set: ImageSet, names: Sequence[str]) -> Iterator[tuple[SliceKey, tuple[int, ...]]]:
-    for name in names:
-        with suppress(DatasetError):
-            yield from image_set.annotated_tags([name]).tags.items()
+        warnings.warn(f"{message}, first {next(iter(bare))}: their tags are left out", MedwsssWarning, stacklevel=4)
 
 
 def _tell_of_images_without_class(image_labels: ImageLabels, names: Sequence[str]) -> None:

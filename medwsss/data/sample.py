@@ -23,6 +23,11 @@ class SliceKey:
         return f"{self.patient} {self.phase} slice {self.index}" if self.phase else self.patient
 
 
+def photograph_key(name: str) -> SliceKey:
+    """The key of a photograph, which has neither phase nor slices."""
+    return SliceKey(name, "", 0)
+
+
 @dataclass(frozen=True)
 class Sample:
     """One training image."""

@@ -1,6 +1,5 @@
 """PASCAL VOC 2012 as its development kit lays it out, with the augmented masks that most papers train on."""
 
-import difflib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +11,8 @@ from jaxtyping import UInt8
 from medwsss.data.image_files import read_label_image
 from medwsss.data.image_labels import ImageLabels
 from medwsss.data.image_set import ImageSet, check_labels, check_size
-from medwsss.data.name_lists import file_of, listed_names
-from medwsss.data.sample import SliceKey
+from medwsss.data.name_lists import choice, file_of, listed_names
+from medwsss.data.sample import photograph_key
 from medwsss.errors import DatasetError, MedwsssWarning
 from medwsss.labels import VOC_LABELS
 
@@ -21,6 +20,7 @@ IMAGES = "JPEGImages"
 MASKS = ("SegmentationClass", "SegmentationClassAug")
 """Where a mask is looked for: the official one first, whose borders are 255, then the augmented one."""
 LISTS = "ImageSets/Segmentation"
+AUGMENTED_LIST = "train_aug"
 ANNOTATIONS = "Annotations"
 _ANNOTATION_LIMIT_BYTES = 4_000_000
 
@@ -45,16 +45,26 @@ class Voc(ImageSet):
         candidates = [root, root / "VOC2012", root / "VOCdevkit" / "VOC2012"]
         found = [path for path in candidates if any((path / folder).is_dir() for folder in folders)]
         if not found:
-            raise DatasetError(f"{root} holds none of {', '.join(folders)}: pass VOCdevkit/VOC2012 as --root")
+            problem = f"holds none of {', '.join(folders)}" if root.is_dir() else "is not a folder"
+            raise DatasetError(f"{root} {problem}: pass the folder VOCdevkit/VOC2012")
         self.root = found[0]
 
     def names(self, part: str) -> tuple[str, ...]:
-        """The images of ``ImageSets/Segmentation/PART.txt``."""
+        """The images of ``ImageSets/Segmentation/PART.txt``.
+
+        The official kit has no list ``train_aug``. Without one it is what papers mean by it: all images that have a
+        mask in SegmentationClassAug and are not in ``val``.
+        """
         folder = self._folder(LISTS)
         known = sorted(path.stem for path in folder.glob("*.txt"))
-        if part not in known:
-            raise DatasetError(f"there is no list {part} in {folder}: {_choice(part, known)}")
-        return listed_names(folder / f"{part}.txt")
+        if part in known:
+            return listed_names(folder / f"{part}.txt")
+        augmented = self.root / MASKS[1]
+        if part != AUGMENTED_LIST or "val" not in known or not augmented.is_dir():
+            advice = f"; {AUGMENTED_LIST} needs the masks of {MASKS[1]}" if part == AUGMENTED_LIST else ""
+            raise DatasetError(f"there is no list {part} in {folder}: {choice(part, known)}{advice}")
+        held_out = set(listed_names(folder / "val.txt"))
+        return tuple(sorted({path.stem for path in augmented.glob("*.png")} - held_out))
 
     def image_path(self, name: str) -> Path:
         """JPEGImages/NAME.jpg."""
@@ -72,7 +82,9 @@ class Voc(ImageSet):
         """Labels 0 to 20 and 255 of an image, of the size of its photograph where that is there."""
         path = next((path for path in self._mask_files(name) if path.is_file()), None)
         if path is None:
-            raise DatasetError(f"image {name} has no mask {name}.png in {' or '.join(MASKS)} of {self.root}")
+            raise DatasetError(
+                f"image {name} has no mask {name}.png in {' or '.join(MASKS)} of {self.root}: copy it there"
+            )
         mask = read_label_image(path)
         check_labels(mask, self.labels, path)
         photograph = file_of(self.root / IMAGES, name, ".jpg")
@@ -85,7 +97,7 @@ class Voc(ImageSet):
         if names:
             self._folder(ANNOTATIONS)
         tags = {
-            SliceKey(name, "", 0): self._tags(file_of(self.root / ANNOTATIONS, name, ".xml"), name) for name in names
+            photograph_key(name): self._tags(file_of(self.root / ANNOTATIONS, name, ".xml"), name) for name in names
         }
         without = [key.patient for key, row in tags.items() if not any(row)]
         if without:
@@ -103,7 +115,7 @@ class Voc(ImageSet):
         known = self.labels.names
         unknown = sorted(shown - set(known))
         if unknown:
-            raise DatasetError(f"{path} has an object of class {unknown[0][:80]!r}: {_choice(unknown[0], known)}")
+            raise DatasetError(f"{path} has an object of class {unknown[0][:80]!r}: {choice(unknown[0], known)}")
         return tuple(int(label in shown) for label in known)
 
     def _mask_files(self, name: str) -> list[Path]:
@@ -141,9 +153,3 @@ def _xml(path: Path) -> ElementTree.Element:
         return ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError) as error:
         raise DatasetError(f"the annotation {path} is broken XML ({error}): copy it again from its source") from error
-
-
-def _choice(wrong: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(wrong, known, n=1)
-    there_are = f"there are {', '.join(known)}" if known else "there is none at all"
-    return f"did you mean {near[0]}? ({there_are})" if near else there_are

@@ -54,8 +54,8 @@ def evaluate_images(
     """Count pixels and contours of all images, and score the sums.
 
     On the CPU, worker processes read and count; with a GPU, threads read and the GPU counts. Either way memory does not
-    grow with the number of images: a process holds one pair, and for the GPU two chunks of pairs wait per thread. Pixels where the reference is 255 are left out; so are those where only the prediction is,
-    and these are counted.
+    grow with the number of images: a process holds one pair, and for the GPU two chunks of pairs wait per thread.
+    Pixels where the reference is 255 are left out; so are those where only the prediction is, and these are counted.
 
     Args:
         pairing: of ``pair_images``.

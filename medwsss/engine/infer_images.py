@@ -10,10 +10,13 @@ from torch import Tensor
 
 from medwsss.cam.pseudo_labels import argmax_cams
 from medwsss.config.schema import CrfConfig, InferenceConfig
+from medwsss.data.photograph_transforms import as_network_input
 from medwsss.engine.infer import predict_views
 from medwsss.methods.method import Method
 from medwsss.refinement.crf import dense_crf
 
+_LEAST_SIDE = 16
+"""Pixels of a side that the network sees at least; of a thinner photograph a small scale would leave nothing."""
 _NEVER_QUITE = 1e-6
 """How far a background score keeps from 0 and 1, where the exponent of ``cam_labels`` has no value."""
 
@@ -47,11 +50,12 @@ def segment_image(
     """
     images, tags = _inputs(image, image_labels, device)
     found = predict_views(method, images, tags, scales=inference.scales, flip=inference.flip)
-    probs = _refined(image, found.probs[0].float(), inference.crf)
+    height, width, _ = image.shape
+    probs = _refined(image, found.probs[0, :, :height, :width].float(), inference.crf)
     return ImageSegmentation(
         labels=_as_labels(probs.argmax(dim=0)),
         probs=probs.cpu().numpy(),
-        uncertainty=found.uncertainty[0].float().cpu().numpy(),
+        uncertainty=found.uncertainty[0, :height, :width].float().cpu().numpy(),
         tag_probs=found.tag_probs[0].float().cpu().numpy(),
     )
 
@@ -69,7 +73,8 @@ def image_cams(
     Without tags the classifier says which classes are absent. Scales are the method's own (``method.cam.scales``).
     """
     images, tags = _inputs(image, image_labels, device)
-    maps: Float32[np.ndarray, "cls h w"] = method.cams(images, tags)[0].float().cpu().numpy()
+    height, width, _ = image.shape
+    maps: Float32[np.ndarray, "cls h w"] = method.cams(images, tags)[0, :, :height, :width].float().cpu().numpy()
     return maps
 
 
@@ -122,9 +127,14 @@ def _refined(
 
 def _inputs(
     image: UInt8[np.ndarray, "h w 3"], image_labels: Float32[np.ndarray, " cls"] | None, device: torch.device
-) -> tuple[Float[Tensor, "1 3 h w"], Float[Tensor, "1 cls"] | None]:
-    """A batch of one, in [0, 1]; arrays are copied, because those of image readers may be read-only."""
-    pixels = torch.from_numpy(image.copy()).to(device).permute(2, 0, 1)[None].float() / 255
+) -> tuple[Float[Tensor, "1 3 _ _"], Float[Tensor, "1 cls"] | None]:
+    """A batch of one, in [0, 1]; arrays are copied, because those of image readers may be read-only.
+
+    Thin photographs go on below and to the right with their last pixels, up to ``_LEAST_SIDE``.
+    """
+    missing = [(0, max(0, _LEAST_SIDE - side)) for side in image.shape[:2]]
+    padded = np.pad(image, [*missing, (0, 0)], mode="edge")
+    pixels = as_network_input(padded).to(device)[None]
     return pixels, None if image_labels is None else torch.from_numpy(image_labels.copy()).to(device)[None]
 
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -175,7 +175,7 @@ def claim_outputs(out: Path, items: Sequence[Item], *, overwrite: bool) -> None:
 
     Raises:
         OutputError: the folder holds results that may not be overwritten, a result would replace an input, or two items
-            share a name.
+            share a name, or the folder holds a prediction of photographs.
     """
     names = [item.name for item in items]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -192,6 +192,8 @@ def claim_outputs(out: Path, items: Sequence[Item], *, overwrite: bool) -> None:
         raise OutputError(
             f"{out} already holds results of these inputs ({old[0].name}): pass --overwrite to replace them"
         )
+    if _is_of_photographs(out):
+        raise OutputError(f"{out} holds a prediction of another kind of data: choose another --out")
     others = sorted(name for name in _recorded_cases(out) - set(names) if (out / _label_file(name)).exists())
     if others and not overwrite:
         raise OutputError(f"{out} already holds results of other inputs ({others[0]}): choose another --out")
@@ -255,12 +257,23 @@ def _result_files(out: Path, name: str) -> list[Path]:
     return [path for file in (_label_file(name), *maps) if os.path.lexists(path := out / file)]
 
 
+def _record(out: Path) -> dict[str, Any]:
+    """What the last prediction into this folder has recorded; empty where there is no record or none of ours."""
+    try:
+        record = json.loads((out / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _is_of_photographs(out: Path) -> bool:
+    record = _record(out)
+    return "inputs" in record and "cases" not in record
+
+
 def _recorded_cases(out: Path) -> set[str]:
     """Cases of the last prediction into this folder; none where there is no record or one of another kind."""
-    try:
-        cases = json.loads((out / RECORD).read_text(encoding="utf-8"))["cases"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
+    cases = _record(out).get("cases")
     return {name for name in cases if isinstance(name, str)} if isinstance(cases, list) else set()
 
 

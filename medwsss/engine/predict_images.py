@@ -46,7 +46,9 @@ def photograph_items(path: Path) -> list[ImageItem]:
         raise DatasetError(f"{path} does not exist: pass image files or a folder of them")
     files = sorted(_image_files(path)) if path.is_dir() else [path]
     if not files:
-        raise DatasetError(f"{path} holds no photograph: pass .jpg or .png files, or a folder of them")
+        raise DatasetError(
+            f"{path} holds no photograph: pass .jpg or .png files or a folder of them, or a data set with --list"
+        )
     first: dict[str, Path] = {}
     for file in files:
         if first.setdefault(file.stem, file) != file:

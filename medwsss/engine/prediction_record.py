@@ -16,10 +16,10 @@ from medwsss.errors import MedwsssWarning, OutputError
 
 RECORD = "prediction.json"
 _LONGEST_SHOWN = 60
-_LEFTOVER = re.compile(r"\..+\.(png|npz|json)\.[0-9]+\.tmp")
+_LEFTOVER = re.compile(r"\..+\.(?:png|npz|json)\.(?P<process>[0-9]+)\.tmp")
 """What a process leaves of a file when it is killed while writing it."""
-_MAY_CHANGE = ("failed", "segmented", "run")
-"""What a record says about the outcome, and where the run lies; a moved run predicts what it did before."""
+_MAY_CHANGE = ("failed", "segmented", "run", "tags")
+"""What a record says about the outcome, and where run and tags lie: moved, they predict what they did before."""
 
 
 def open_image_outputs(
@@ -40,22 +40,22 @@ def open_image_outputs(
         resume: go on.
 
     Raises:
-        OutputError: both are asked for; two items share a name; a result would replace an input or a file that is no
-            result; a prediction is there and neither is asked for, or it is another one (the message says in what); or
-            the folder cannot be written.
+        OutputError: both are asked for; two items share a name; a result would replace an input; the folder holds label
+            images or maps that are no results; a prediction is there and neither is asked for, or it is another one
+            (the message says in what); or the folder cannot be written.
     """
     if overwrite and resume:
         raise OutputError("--resume goes on and --overwrite starts again: choose one")
     _check_names(items)
     results = {_label_file(item) for item in items}
-    _check_inputs_survive(out, items, results)
-    present = results & _listed(out)
+    _check_inputs_survive(out, items)
     old, new = read_record(out), {**record, "images": len(items), "inputs": _digest(items)}
-    if old is None and present:
-        raise OutputError(f"{out} holds {min(present)}, which is no result of medwsss: choose another --out")
-    if old is not None:
+    if old is None:
+        _check_nothing_of_others(out, items)
+    else:
         _check_may_continue(out, old, new, overwrite=overwrite, resume=resume)
         remove(_leftovers(out))
+    present = results & _listed(out)
     if overwrite:
         remove(_old_results(out, items))
         _tell_of_other_results(out)
@@ -137,13 +137,21 @@ def _check_names(items: Sequence[ImageItem]) -> None:
         raise OutputError(f"image {odd} has a name that is not the name of a file: name it without folders")
 
 
-def _check_inputs_survive(out: Path, items: Sequence[ImageItem], results: set[str]) -> None:
-    """Whatever the case of the ending: some file systems take NAME.PNG and NAME.png for one file."""
-    targets, lowered = {out.resolve(), (out / "uncertainty").resolve()}, {result.lower() for result in results}
-    folders = {folder: folder.resolve() for folder in {item.path.parent for item in items}}
-    for item in items:
-        if folders[item.path.parent] in targets and item.path.name.lower() in lowered:
-            raise OutputError(f"a result would replace the input {item.path}: choose another --out")
+def _check_inputs_survive(out: Path, items: Sequence[ImageItem]) -> None:
+    """Results do not go among the inputs: they might replace one, and would be taken for inputs the next time."""
+    targets = {out.resolve(), *((out / folder).resolve() for folder in MAP_FILES)}
+    folders = {item.path.parent: item.path for item in items}
+    own = next((path for folder, path in folders.items() if folder.resolve() in targets), None)
+    if own is not None:
+        raise OutputError(f"{own.parent} holds the photograph {own.name}: choose another --out")
+
+
+def _check_nothing_of_others(out: Path, items: Sequence[ImageItem]) -> None:
+    """In a folder without record nothing may look like a result: this prediction or a later one would replace it."""
+    images = [out / file for file in sorted(_listed(out)) if file.endswith(LABEL_SUFFIX)]
+    first = next(iter([*images, *_old_results(out, items)]), None)
+    if first is not None:
+        raise OutputError(f"{out} holds {first.relative_to(out)}, which is no result of medwsss: choose another --out")
 
 
 def _check_may_continue(
@@ -193,7 +201,13 @@ def _old_results(out: Path, items: Sequence[ImageItem]) -> list[Path]:
 
 def _leftovers(out: Path) -> list[Path]:
     folders = [out, *(out / folder for folder in MAP_FILES)]
-    return [folder / file for folder in folders for file in _listed(folder) if _LEFTOVER.fullmatch(file)]
+    return [folder / file for folder in folders for file in _listed(folder) if _is_leftover(file)]
+
+
+def _is_leftover(file: str) -> bool:
+    """Whether the process that was writing it is gone; process numbers of other machines are taken for gone ones."""
+    match = _LEFTOVER.fullmatch(file)
+    return match is not None and not Path(f"/proc/{match['process']}").exists()
 
 
 def _tell_of_other_results(out: Path) -> None:

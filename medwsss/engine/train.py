@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, cast, runtime_checkable
 
@@ -16,7 +16,7 @@ from medwsss.engine.interruption import Interruption
 from medwsss.engine.optim import build_optimiser, set_learning_rate
 from medwsss.engine.run_folder import RunFolder, check_split_unchanged, config_hash, resumable_state
 from medwsss.engine.seeding import BatchDraws, derived_generator, derived_seed
-from medwsss.errors import TrainingError
+from medwsss.errors import MedwsssError, TrainingError
 from medwsss.methods.method import Explanation, LossTerms, Method
 
 
@@ -70,6 +70,7 @@ def train(
 
     Raises:
         TrainingError: a loss term or a weight is not finite; the message names the step, the term and the slices.
+        DatasetError: a training image cannot be read.
         CheckpointError: the checkpoint to resume from belongs to another configuration or split.
         OutputError: a checkpoint cannot be written.
     """
@@ -84,7 +85,7 @@ def train(
     pictured = collate([dataset[draw] for draw in _picture_draws(dataset, settings.seed)])
     own_rng = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     with own_rng, Interruption() as interruption:
-        for step, batch in enumerate(_loader(dataset, config, first_step), start=first_step):
+        for step, batch in enumerate(_batches(_loader(dataset, config, first_step)), start=first_step):
             rate = set_learning_rate(optimiser, settings, step)
             losses = _one_step(method, optimiser, batch.to(device), seed=settings.seed, step=step)
             state = replace(state, step=step + 1)
@@ -130,6 +131,15 @@ def _loader(dataset: TrainingSet, config: RunConfig, first_step: int) -> DataLoa
         num_workers=config.data.workers,
         persistent_workers=config.data.workers > 0,
     )
+
+
+def _batches(loader: Iterable[Batch]) -> Iterator[Batch]:
+    """What the loader gives; an error of a loader process brings its traceback along as text, which is left out."""
+    try:
+        yield from loader
+    except MedwsssError as error:
+        kind = f"{type(error).__module__}.{type(error).__qualname__}: "
+        raise type(error)(str(error).rpartition(kind)[2]) from None
 
 
 def _picture_draws(dataset: TrainingSet, seed: int) -> list[Draw]:

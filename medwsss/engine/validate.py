@@ -10,15 +10,15 @@ from medwsss.data.loading import VolumeData
 from medwsss.data.photographs import PhotographData
 from medwsss.data.prepared import PreparedData
 from medwsss.engine.train import Validation
-from medwsss.engine.validate_images import check_masks, image_scores, validation_names
+from medwsss.engine.validate_images import check_images, image_scores, validation_names
 from medwsss.engine.validate_volumes import check_references, volume_scores
 
 
 def validation_of(data: PreparedData, inference: InferenceConfig, device: torch.device) -> Validation:
-    """What scores a method on the held-out part; every mask it will need is opened once, here.
+    """What scores a method on the held-out part; what it will need of masks and photographs is opened once, here.
 
     Raises:
-        DatasetError, VolumeError: a mask cannot be read or does not fit.
+        DatasetError, VolumeError: a mask or photograph cannot be read, or they do not fit.
     """
     match data:
         case VolumeData():
@@ -27,7 +27,7 @@ def validation_of(data: PreparedData, inference: InferenceConfig, device: torch.
             return partial(volume_scores, data=data, references=references, inference=inference, device=device)
         case PhotographData():
             names = validation_names(data)
-            check_masks(data, names)
+            check_images(data, names)
             return partial(image_scores, data=data, names=names, inference=inference, device=device)
         case _:
             raise TypeError(f"no validation for {type(data).__name__}")

@@ -9,7 +9,7 @@ import torch
 from medwsss.config.schema import CrfConfig, InferenceConfig
 from medwsss.data.image_files import read_photograph
 from medwsss.data.photographs import PhotographData
-from medwsss.data.sample import SliceKey
+from medwsss.data.sample import photograph_key
 from medwsss.engine.infer_images import segment_image
 from medwsss.engine.validate_volumes import defined_mean, log_likelihood
 from medwsss.methods.method import Method
@@ -22,17 +22,17 @@ def image_scores(
     """``miou`` over the classes that occur, background included, and ``tag_log_likelihood``; no tags are used.
 
     ``score``, which picks the best checkpoint, is ``miou``, or the tags' log likelihood where no image has a mask.
-    Images without mask are scored by their tags alone. Pixels are counted over all images, then scored. A single scale
-    and no CRF, as the papers' logs have it.
+    Images without mask are scored by their tags alone. Pixels are counted over all images, then scored. A single scale,
+    no flip and no CRF, as the authors' logs have it.
     """
-    plain = inference.model_copy(update={"scales": (1.0,), "crf": CrfConfig(enabled=False)})
+    plain = inference.model_copy(update={"scales": (1.0,), "flip": False, "crf": CrfConfig(enabled=False)})
     classes = data.labels.num_classes
     counts = torch.zeros(classes, classes, dtype=torch.int64)
     told: list[float] = []
     for name in names:
         image = read_photograph(data.image_set.image_path(name))
         result = segment_image(method, image, inference=plain, device=device)
-        key = SliceKey(name, "", 0)
+        key = photograph_key(name)
         if key in data.image_labels.tags:
             told.append(log_likelihood(result.tag_probs[None], data.image_labels.array([key])))
         if data.image_set.has_mask(name):
@@ -50,13 +50,13 @@ def validation_names(data: PhotographData) -> tuple[str, ...]:
     return tuple(names[place] for place in np.linspace(0, len(names) - 1, wanted).round().astype(int))
 
 
-def check_masks(data: PhotographData, names: Sequence[str]) -> None:
-    """Open every image file's mask that validation will need, so that a bad one stops a run before it starts.
+def check_images(data: PhotographData, names: Sequence[str]) -> None:
+    """Open every image and mask that validation will need, so that a bad one stops a run before it starts.
 
     Raises:
-        DatasetError: an image is missing, or its mask does not fit it.
+        DatasetError: an image is missing or damaged, or its mask is damaged or does not fit it.
     """
     for name in names:
-        data.image_set.image_path(name)
+        read_photograph(data.image_set.image_path(name))
         if data.image_set.has_mask(name):
             data.image_set.mask(name)

@@ -190,7 +190,8 @@ def test_the_shipped_settings_are_the_papers(name: str) -> None:
     parts = ("distribution_from", "token_contrast_from", "affinity_from", "segmentation_from", "auxiliary_cam_until")
     found = {
         "training": (
-            training.iterations, training.batch_size, training.learning_rate, training.weight_decay, training.head_factor
+            training.iterations, training.batch_size, training.learning_rate, training.weight_decay,
+            training.head_factor,
         ),
         "moments": (
             iteration_of(training.warmup_steps, training.iterations),

@@ -13,9 +13,8 @@ from medwsss.config.schema import PhotographAugmentationConfig, PhotographDataCo
 from medwsss.data.image_files import read_photograph
 from medwsss.data.image_labels import ImageLabels, write_image_labels
 from medwsss.data.image_set import ImageSet
-from medwsss.data.photograph_labels import photograph_key
 from medwsss.data.photographs import PhotographData, PhotographSet, load_photographs
-from medwsss.data.sample import Draw, SliceKey, collate
+from medwsss.data.sample import Draw, SliceKey, collate, photograph_key
 from medwsss.errors import DatasetError, ImageLabelsError, MedwsssWarning, SplitError
 from medwsss.labels import LabelSet
 

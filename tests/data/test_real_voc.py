@@ -11,7 +11,8 @@ import pytest
 from medwsss.data.image_files import photograph_size, read_label_image, read_photograph, voc_colours
 from medwsss.data.image_labels import ImageLabels
 from medwsss.data.onehot_file import read_onehot
-from medwsss.data.photograph_labels import disagreements, photograph_key, tags_from_masks
+from medwsss.data.photograph_labels import disagreements, tags_from_masks
+from medwsss.data.sample import photograph_key
 from medwsss.data.voc import Voc
 from medwsss.labels import VOC_LABELS
 

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def test_the_folder_voc2012_is_found_from_any_folder_above_it(tmp_path: Path, be
 
 
 def test_a_folder_without_any_part_of_voc_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"holds none of JPEGImages, .*: pass VOCdevkit/VOC2012 as --root"):
+    with pytest.raises(DatasetError, match=r"holds none of JPEGImages, .*: pass the folder VOCdevkit/VOC2012"):
         Voc(tmp_path)
 
 
@@ -275,3 +276,15 @@ def test_an_annotation_that_declares_entities_is_refused_before_it_is_parsed(roo
 def test_letters_that_are_not_utf_8_do_not_matter_beside_class_names(root: Path) -> None:
     overwrite_annotation(root, b"<annotation><owner>\xe9</owner><object><name> cat\n</name></object></annotation>")
     assert sum(Voc(root).annotated_tags([FIRST]).of(SliceKey(FIRST, "", 0))) == 1
+
+
+def test_a_missing_train_aug_list_is_the_augmented_masks_outside_val(tmp_path: Path) -> None:
+    root = write_voc(tmp_path)
+    listed = Voc(root).names("train_aug")
+    (root / "ImageSets" / "Segmentation" / "train_aug.txt").unlink()
+    val = Voc(root).names("val")[0]
+    shutil.copy(root / "SegmentationClass" / f"{val}.png", root / "SegmentationClassAug")
+    assert Voc(root).names("train_aug") == tuple(sorted(listed))
+    shutil.rmtree(root / "SegmentationClassAug")
+    with pytest.raises(DatasetError, match="train_aug needs the masks of SegmentationClassAug"):
+        Voc(root).names("train_aug")

@@ -72,7 +72,10 @@ def test_maps_tags_cams_and_crf_are_one_option_each(trained: tuple[str, Path, Pa
     tags, out = tmp_path / "tags.csv", tmp_path / "seeds"
     answer = medwsss("tags", root, "--dataset", name, "--list", "train", "--out", tags)
     assert answer.code == 0, answer.err
-    assert "masks" in answer.out  # the second source is compared
+    if name == "voc":  # COCO's masks are made from the same annotations: no second source
+        assert "tags agree on all 4 images: annotations, and masks" in answer.out
+    else:
+        assert "no masks to compare" in answer.out
     options = ["--tags", tags, "--source", "cams", "--crf", "--save", "cams", "--save", "uncertainty"]
     answer = medwsss("predict", run, root, "--list", "train", "--out", out, *options)
     assert answer.code == 0, answer.err
@@ -117,3 +120,13 @@ def test_training_goes_on_after_an_interruption(trained: tuple[str, Path, Path],
     answer = medwsss("train", "--resume", tmp_path / "run")
     assert answer.code == 0, answer.err
     assert "images are there already" in answer.out
+
+
+def test_a_mask_that_cannot_be_compared_with_the_tags_is_said(tmp_path: Path) -> None:
+    root = write_voc(tmp_path)
+    first = IMAGE_SETS["voc"](root).names("train")[0]
+    (root / "SegmentationClass" / f"{first}.png").write_bytes(b"")
+    answer = medwsss("tags", root, "--dataset", "voc", "--list", "train", "--out", tmp_path / "tags.csv")
+    assert answer.code == 0
+    assert "tags agree on all 3 images" in answer.out
+    assert f"1 images could not be compared with masks, first {first}" in answer.err

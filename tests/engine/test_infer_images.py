@@ -53,6 +53,16 @@ def test_probabilities_of_a_method_that_reads_single_pixels_are_its_input() -> N
     np.testing.assert_allclose(result.tag_probs, [230 / 255], atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 2)])
+def test_a_scale_that_would_leave_no_pixel_of_a_thin_photograph_does_not_stop_it(shape: tuple[int, int]) -> None:
+    image = np.full((*shape, 3), 230, dtype=np.uint8)
+    result = segment_image(Threshold(), image, inference=InferenceConfig(scales=(1.0, 0.25)), device=CPU)
+    np.testing.assert_array_equal(result.labels, np.ones(shape))
+    np.testing.assert_allclose(result.uncertainty, np.full(shape, 230 / 255), atol=1e-6)
+    cams = image_cams(build_method(tiny_run_config(), LabelSet("one", ("a",))).eval(), image, device=CPU)
+    assert cams.shape == (1, *shape)
+
+
 def test_tags_clear_what_they_rule_out() -> None:
     absent = np.zeros(1, dtype=np.float32)
     result = segment_image(Threshold(), photograph(), inference=InferenceConfig(), device=CPU, image_labels=absent)

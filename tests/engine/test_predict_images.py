@@ -271,9 +271,9 @@ def test_nothing_that_is_no_result_is_replaced(tmp_path: Path) -> None:
     for overwrite in (False, True):
         with pytest.raises(OutputError, match=r"photo1\.png, which is no result"):
             open_outputs(masks, items, overwrite=overwrite)
-        with pytest.raises(OutputError, match="replace the input"):
+        with pytest.raises(OutputError, match="holds the photograph"):
             open_outputs(tmp_path / "in" / ".." / "in", items, overwrite=overwrite)
-        with pytest.raises(OutputError, match="replace the input"):
+        with pytest.raises(OutputError, match="holds the photograph"):
             open_outputs(tmp_path, [ImageItem("a", tmp_path / "uncertainty/a.png")], overwrite=overwrite)
     assert files(masks) == {"photo1.png": b"a reference mask"}
     assert not (tmp_path / "in" / RECORD).exists()
