@@ -1,12 +1,15 @@
 """Everything a person sees of a training run: bar, metric files, pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
+import numpy as np
 import typer
+from jaxtyping import Float, Float32
+from torch import Tensor
 
 from medwsss.cli.progress import TrainingProgress
-from medwsss.data.sample import Batch
+from medwsss.data.sample import Batch, SliceKey
 from medwsss.engine.metric_files import MetricFiles
 from medwsss.engine.run_folder import RunFolder
 from medwsss.engine.train import StepRecord
@@ -17,8 +20,8 @@ from medwsss.reports.panels import Panel, write_panels
 class RunObserver(AbstractContextManager["RunObserver"]):
     """Writes metrics.csv, validation.csv, TensorBoard and pictures, and shows progress."""
 
-    def __init__(self, run: RunFolder, *, iterations: int, first_step: int) -> None:
-        self._run = run
+    def __init__(self, run: RunFolder, *, class_names: Sequence[str], iterations: int, first_step: int) -> None:
+        self._run, self._class_names = run, class_names
         self._files = MetricFiles(run, first_step=first_step)
         self._progress = TrainingProgress(iterations, first_step)
 
@@ -37,8 +40,8 @@ class RunObserver(AbstractContextManager["RunObserver"]):
     def on_pictures(self, step: int, batch: Batch, explanation: Explanation) -> None:
         panels = [
             Panel(
-                title=f"{key} (tags {tags.int().tolist()})",
-                image=batch.images[index, 1].numpy(),
+                title=f"{key}: {self._shown(tags)}",
+                image=_rgb(batch.images[index], key),
                 cam=explanation.cams[index].amax(dim=0).cpu().numpy(),
                 uncertainty=explanation.uncertainty[index].cpu().numpy(),
                 pseudo_labels=explanation.pseudo_labels[index].cpu().numpy(),
@@ -52,3 +55,12 @@ class RunObserver(AbstractContextManager["RunObserver"]):
         self._files.add_scores(step, scores)
         shown = ", ".join(f"{name} {value:.3f}" for name, value in scores.items() if name != "score")
         typer.echo(f"validation at step {step}: {shown}", err=True)
+
+    def _shown(self, tags: Float[Tensor, " cls"]) -> str:
+        return ", ".join(name for name, tag in zip(self._class_names, tags, strict=True) if tag) or "no class"
+
+
+def _rgb(image: Float[Tensor, "3 h w"], key: SliceKey) -> Float32[np.ndarray, "h w 3"]:
+    """Colours of a photograph; of a slice the middle channel, because the others may be its neighbours."""
+    channels = image[[1, 1, 1]] if key.phase else image
+    return channels.permute(1, 2, 0).numpy()

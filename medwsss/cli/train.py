@@ -122,7 +122,9 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
     with new_run(run.path, config) if state is None else nullcontext():
         write_inputs(run, data)
         first_step = 0 if state is None else state.step
-        with RunObserver(run, iterations=config.training.iterations, first_step=first_step) as observer:
+        with RunObserver(
+            run, class_names=data.labels.names, iterations=config.training.iterations, first_step=first_step
+        ) as observer:
             try:
                 run_training(
                     method,
