@@ -27,6 +27,13 @@ class LabelSet:
         """Foreground classes and background."""
         return len(self.names) + 1
 
+    def undefined_in(self, labels: UInt8[np.ndarray, "*grid"]) -> list[int]:
+        """The numbers of a label map that are neither background, a class nor 255; mostly none."""
+        # adding 1 turns 255 into 0, so that one maximum tells
+        if labels.size == 0 or (labels + np.uint8(1)).max() <= self.num_classes:
+            return []
+        return sorted(set(np.unique(labels).tolist()) - {*range(self.num_classes), IGNORE})
+
 
 @dataclass(frozen=True)
 class Task:

@@ -105,8 +105,8 @@ def defaults_of(config: RunConfig) -> RunConfig:
 
 def differences(config: RunConfig, reference: RunConfig) -> dict[str, Any]:
     """Settings that differ from those of ``reference``, a run with the same method and kind of data, by dotted key."""
-    before = dict(_leaves(reference.model_dump(mode="json")))
-    return {key: value for key, value in _leaves(config.model_dump(mode="json")) if before[key] != value}
+    before = dict(leaves(reference.model_dump(mode="json")))
+    return {key: value for key, value in leaves(config.model_dump(mode="json")) if before[key] != value}
 
 
 def to_yaml(config: RunConfig) -> str:
@@ -114,11 +114,11 @@ def to_yaml(config: RunConfig) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings by dotted key; the free-form arguments of the encoder count as one."""
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a tree by dotted key; the free-form ``arguments`` of the encoder count as one."""
     for key, value in tree.items():
         if isinstance(value, dict) and key != "arguments":
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
 

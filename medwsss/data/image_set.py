@@ -75,9 +75,8 @@ def check_labels(mask: UInt8[np.ndarray, "h w"], label_set: LabelSet, source: Pa
     Raises:
         DatasetError: the mask holds others than 0 to the number of classes, and 255.
     """
-    # adding 1 turns 255 into 0, so that one maximum tells
-    if (mask + np.uint8(1)).max() > label_set.num_classes:
-        wrong = sorted(set(np.unique(mask).tolist()) - {*range(label_set.num_classes), IGNORE})
+    wrong = label_set.undefined_in(mask)
+    if wrong:
         defined = f"0 to {label_set.num_foreground} and {IGNORE}"
         raise DatasetError(
             f"{source} holds labels {reprlib.repr(wrong)}: {label_set.name} defines {defined}, use its own masks"

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from medwsss.data.image_files import read_label_image
 from medwsss.data.image_set import ImageSet
 from medwsss.errors import EvaluationError
@@ -136,9 +134,8 @@ def check_labels(pair: ImagePair, maps: Sequence[LabelMap2D], labels: LabelSet) 
         EvaluationError: there are some; the message names the file.
     """
     for where, found in zip((pair.prediction, pair.reference), maps, strict=True):
-        # adding 1 turns 255 into 0, so that one maximum tells
-        if (found + np.uint8(1)).max() > labels.num_classes:
-            unknown = sorted(set(np.unique(found).tolist()) - {*range(labels.num_classes), IGNORE})
+        unknown = labels.undefined_in(found)
+        if unknown:
             raise EvaluationError(
                 f"{where} holds labels {reprlib.repr(unknown)}: {labels.name} has 0 to {labels.num_foreground}, "
                 f"and {IGNORE} for pixels to leave out"

@@ -6,10 +6,11 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from medwsss.config.loading import leaves
 from medwsss.data.writing import written_whole
 from medwsss.engine.predict_images import LABEL_SUFFIX, MAP_FILES, ImageItem, remove
 from medwsss.errors import MedwsssWarning, OutputError
@@ -113,7 +114,7 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
     Both are compared as JSON has them, where a tuple is a list.
     """
-    old, new = (dict(_leaves(json.loads(json.dumps(record)))) for record in (then, now))
+    old, new = (dict(leaves(json.loads(json.dumps(record)))) for record in (then, now))
     return [
         f"{key} was {_shown(old, key)}, now {_shown(new, key)}"
         for key in dict.fromkeys([*new, *old])
@@ -215,14 +216,6 @@ def _tell_of_other_results(out: Path) -> None:
     if others:
         message = f"{out} still holds {len(others)} results of other images, first {others[0]}: left as they are"
         warnings.warn(message, MedwsssWarning, stacklevel=3)
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def _shown(leaves: Mapping[str, Any], key: str) -> str:
