@@ -37,7 +37,7 @@ def report_volumes(
     """Both phases of the held-out patients."""
     from medwsss.cli.evaluate_volumes import terminal_lines
     from medwsss.cli.progress import progress
-    from medwsss.cli.run_notes import report_notes
+    from medwsss.cli.run_notes import described_method, report_notes
     from medwsss.data.acdc import reference_masks
     from medwsss.engine.cases import pair_cases
     from medwsss.engine.evaluate import evaluate_cases
@@ -73,7 +73,7 @@ def report_volumes(
     pairing = pair_cases(run.predictions, data.root, task=data.config.task)
     evaluation = evaluate_cases(pairing.cases, pairing.task, device=device)
     notes = report_notes(config, run, method, data)
-    title = f"{config.method.name} on {data.source.rsplit('/', 1)[-1]}: {data.config.task}"
+    title = f"{described_method(config)} on {data.source.rsplit('/', 1)[-1]}: {data.config.task}"
     sources = replace(pairing.sources, unmatched_references=())  # patients that trained are not missing
     page = write_report(evaluation, run.report, sources=sources, title=title, notes=notes)
     for line in terminal_lines(evaluation, sources):
@@ -127,7 +127,7 @@ def report_scores(
     """Compare the predictions of held-out images that have masks; ``failed`` images could not be predicted."""
     from medwsss.cli.evaluate_images import image_lines
     from medwsss.cli.progress import progress
-    from medwsss.cli.run_notes import report_notes
+    from medwsss.cli.run_notes import described_method, report_notes
     from medwsss.engine.evaluate_images import evaluate_images
     from medwsss.engine.image_pairs import pair_images
     from medwsss.reports.image_report import write_image_report
@@ -145,7 +145,7 @@ def report_scores(
             f"{len(names) - len(scored)} of {len(names)} in list {part}: "
             f"{failed} could not be predicted, the others have no mask"
         )
-    title = f"{config.method.name} on {config.data.name}: list {part}"
+    title = f"{described_method(config)} on {config.data.name}: list {part}"
     page = write_image_report(evaluation, run.report, title=title, notes=notes)
     for line in image_lines(evaluation):
         typer.echo(line)

@@ -8,10 +8,12 @@ from typing import Any
 
 import typer
 
+from medwsss.cli.ablate import ablate
 from medwsss.cli.evaluate import evaluate
 from medwsss.cli.masks import masks
 from medwsss.cli.phantom import phantom
 from medwsss.cli.predict import predict
+from medwsss.cli.pseudo_label import pseudo_label
 from medwsss.cli.tags import tags
 from medwsss.cli.train import train
 from medwsss.errors import MedwsssError, MedwsssWarning
@@ -28,6 +30,8 @@ app.command()(predict)
 app.command()(evaluate)
 app.command()(tags)
 app.command()(masks)
+app.command()(pseudo_label)
+app.command()(ablate)
 app.command()(phantom)
 
 

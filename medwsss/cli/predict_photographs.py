@@ -90,7 +90,7 @@ def predict_list(
     from medwsss.engine.prediction_record import finish_record, open_image_outputs
     from medwsss.errors import MedwsssError
 
-    state = read_state(weights)
+    state, background = read_state(weights), map_background(config)
     record = {
         "task": labels.name,
         "classes": list(labels.names),
@@ -100,7 +100,7 @@ def predict_list(
         "config_hash": state.config_hash,
         "split_hash": state.split_hash,
         "source": source,
-        "background": config.method.cam.background,
+        "background": background,
         "inference": config.inference.model_dump(mode="json"),
         "maps": sorted(maps),
     }
@@ -118,7 +118,7 @@ def predict_list(
                     inference=config.inference,
                     labels=labels,
                     device=device,
-                    background=config.method.cam.background,
+                    background=background,
                     source="cams" if source == "cams" else "decoder",
                     maps=maps,
                 )
@@ -126,6 +126,13 @@ def predict_list(
                 failed[item.name] = str(error)
     finish_record(out, failed=failed)
     return failed
+
+
+def map_background(config: "RunConfig") -> float:
+    """Score that activation maps must exceed in labels made from them; those of ``retrain`` are probabilities."""
+    from medwsss.config.schema import RetrainConfig
+
+    return 0.5 if isinstance(config.method, RetrainConfig) else config.method.cam.background
 
 
 def find_photographs(inputs: Sequence[Path], *, dataset: str, part: str | None) -> "list[ImageItem]":

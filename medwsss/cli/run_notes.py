@@ -40,14 +40,22 @@ def unlike_paper(config: "RunConfig") -> str:
     from medwsss.config.schema import PhotographDataConfig
 
     paper = defaults_of(config)
-    sections: tuple[str, ...] = ("method.", "encoder.")
+    sections: tuple[str, ...] = ("method.", "encoder.", "addons.")
     if isinstance(config.data, PhotographDataConfig):
         paper = load_config([read_layer(preset_path(config.data.name, config.method.name))])
-        sections = ("method.", "encoder.", "data.", "training.", "inference.")
+        sections = ("method.", "encoder.", "addons.", "data.", "training.", "inference.")
     unlike = differences(config, paper)
     return ", ".join(
         f"{key}={value}" for key, value in unlike.items() if key.startswith(sections) and key not in _NO_MATTER
     )
+
+
+def described_method(config: "RunConfig") -> str:
+    """The method and its add-ons, such as ``unia with isl, fsl``."""
+    from medwsss.config.schema import ADD_ON_NAMES
+
+    enabled = [name for name in ADD_ON_NAMES if getattr(config.addons, name).enabled]
+    return " with ".join([config.method.name, ", ".join(enabled)]) if enabled else config.method.name
 
 
 def report_notes(config: "RunConfig", run: "RunFolder", method: "Method", data: "PreparedData") -> dict[str, str]:
@@ -55,7 +63,7 @@ def report_notes(config: "RunConfig", run: "RunFolder", method: "Method", data: 
     from medwsss.engine.run_folder import versions
 
     return {
-        "method": config.method.name,
+        "method": described_method(config),
         "training": f"{config.training.iterations} iterations, batch {config.training.batch_size}, "
         f"seed {config.training.seed}, from image-level labels only",
         "data": f"{data.source} ({len(data.split.train)} {data.members} train, {len(data.split.held_out)} held out)",

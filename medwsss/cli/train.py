@@ -13,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     from medwsss.config.schema import DataConfig, RunConfig, VolumeDataConfig
     from medwsss.data.prepared import PreparedData
+    from medwsss.data.sample import TrainingSet
     from medwsss.engine.run_folder import RunFolder
 
 
@@ -24,7 +25,13 @@ def train(
     task: Annotated[
         str | None, typer.Option(help="For volumes: heart, lv or multi (RV, MYO, LV); heart by default.")
     ] = None,
-    method: Annotated[str | None, typer.Option(help="unia, or cam, the plain baseline; unia by default.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="unia, usage, retrain, or cam, the plain baseline; unia by default.")
+    ] = None,
+    with_: Annotated[
+        str | None,
+        typer.Option("--with", help="Add-ons to the method, such as isl,fsl,urn (HFPL's two losses, URN's weights)."),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML of settings instead of the shipped one.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")
@@ -34,6 +41,9 @@ def train(
         typer.Option(help="Table of image-level labels; masks, if there are any, only score the held-out part."),
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Local encoder weights (.safetensors, .pth).")] = None,
+    pseudo: Annotated[
+        Path | None, typer.Option(help="Folder of pseudo-labels, for --method retrain (see pseudo-label).")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder to write.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     resume: Annotated[Path | None, typer.Option(help="Continue this run; all settings come from it.")] = None,
@@ -49,7 +59,7 @@ def train(
     if dataset is not None:
         chosen("data set", dataset, DATASETS)
     if resume is not None:
-        if any((dataset, root, task, method, config, set_, tags, weights, out)):
+        if any((dataset, root, task, method, with_, pseudo, config, set_, tags, weights, out)):
             raise ConfigError("--resume takes all settings from the run: leave the other options out")
         run, settings = open_run(resume)
     else:
@@ -57,7 +67,12 @@ def train(
             chosen_task(task)
             if dataset in IMAGE_SETS:
                 refuse_options(f"data set {dataset}", {"--task": task})
-        flags = {"data": _given(root=root, task=task, tags=tags), "encoder": _given(weights=weights)}
+        flags = {
+            "data": given(root=root, task=task, tags=tags),
+            "encoder": given(weights=weights),
+            "method": given(pseudo=pseudo),
+            "addons": chosen_add_ons(with_),
+        }
         settings = resolved_config(dataset, method, config, set_ or [], flags, cpu=found.type == "cpu")
         run = RunFolder(out or _default_out(settings))
         check_unused(run.path)
@@ -94,6 +109,19 @@ def resolved_config(
     return load_config([named, read_layer(path), named, flags, override_layer(assignments)])
 
 
+def chosen_add_ons(names: str | None) -> dict[str, Any]:
+    """Settings that switch on add-ons given like ``isl,fsl``.
+
+    Raises:
+        ConfigError: an unknown add-on, with the nearest name.
+    """
+    from medwsss.cli.options import chosen
+    from medwsss.config.schema import ADD_ON_NAMES
+
+    listed = [name.strip() for name in names.split(",")] if names else []
+    return {chosen("add-on", name, ADD_ON_NAMES): {"enabled": True} for name in listed}
+
+
 def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, device_name: str) -> None:
     """Everything after the settings are known; the run folder is touched once data, weights and checkpoint are good."""
     import torch
@@ -110,6 +138,7 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
     device = torch.device(device_name)
     state = resumable_state(run, config) if resume else None
     data = loaded_data(config.data, data_root(config.data), tags=run.tags if resume else None)
+    samples = training_samples(config, data)
     validate = validation_of(data, config.inference, device)
     typer.echo(f"data: {data.source}; split {data.split_source}, hash {data.split.hash}")
     typer.echo(f"tags: {data.tags_source}; {positives(data)}")
@@ -128,7 +157,7 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
             try:
                 run_training(
                     method,
-                    data.training_set(),
+                    samples,
                     config,
                     run,
                     split_hash=data.split.hash,
@@ -157,6 +186,16 @@ def loaded_data(config: "DataConfig", root: Path, *, tags: Path | None) -> "Prep
             return prepared_data(config, root, Path(scratch) / "tags.csv")
     stored = prepared_data(config.model_copy(update={"tags": tags}), root, tags)
     return replace(stored, tags_source=tags_source(config))
+
+
+def training_samples(config: "RunConfig", data: "PreparedData") -> "TrainingSet":
+    """What a run learns from: images with their tags or, for ``retrain``, with stored pseudo-labels."""
+    from medwsss.config.schema import RetrainConfig
+    from medwsss.data.pseudo_sets import pseudo_training_set
+
+    if isinstance(config.method, RetrainConfig):
+        return pseudo_training_set(data, config.method.pseudo)
+    return data.training_set()
 
 
 def write_inputs(run: "RunFolder", data: "PreparedData") -> None:
@@ -206,7 +245,7 @@ def _default_out(config: "RunConfig") -> Path:
     return Path("runs") / "-".join([config.data.name, *task, config.method.name, stamp])
 
 
-def _given(**values: Any) -> dict[str, Any]:
+def given(**values: Any) -> dict[str, Any]:
     """Options that were given, as settings; paths become absolute, so that a run can go on from anywhere."""
     return {
         name: str(value.absolute()) if isinstance(value, Path) else value

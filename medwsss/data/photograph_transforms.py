@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Shaped, UInt8
+from jaxtyping import Float, Float32, Int, Shaped, UInt8
 from torch import Tensor
+from torch.nn.functional import interpolate
 from torchvision.transforms.v2 import functional
 
 from medwsss.config.schema import PhotographAugmentationConfig
@@ -44,18 +45,42 @@ class PhotographTransform:
         Raises:
             ValueError: ``seed`` is negative, or ``image`` has no pixels.
         """
-        if seed < 0:
-            raise ValueError(f"seed must not be negative, it is {seed}")
-        rng = np.random.default_rng(seed)
-        scaled = _scaled(_channels_first(image), rng.uniform(*self._config.scale))
-        rows, columns = (_window(side, self._crop, rng) for side in scaled.shape[1:])
-        shown = scaled[:, rows.taken, columns.taken].contiguous()  # colours change after the crop, plane by plane: fast
-        if rng.random() < self._config.flip_probability:
-            shown = functional.horizontal_flip(shown)
+        rng = _generator(seed)
+        pixels = _channels_first(image)
+        height, width = image.shape[:2]
+        place = self._drawn(height, width, rng)
+        scaled: Tensor = functional.resize(pixels, list(place.size), antialias=True)  # bilinear
+        shown = place.taken(scaled)  # colours change after the crop, plane by plane: fast
         augmented = self._padding.clone()
-        augmented[:, rows.placed, columns.placed] = _recoloured(shown, self._config, rng).float() / LEVELS
-        box = torch.tensor([rows.placed.start, rows.placed.stop, columns.placed.start, columns.placed.stop])
-        return augmented, box
+        augmented[:, place.rows.placed, place.columns.placed] = _recoloured(shown, self._config, rng).float() / LEVELS
+        return augmented, place.box
+
+    def moved(self, maps: Float32[np.ndarray, "c h w"], seed: int) -> Float32[Tensor, "c crop crop"]:
+        """Maps of a photograph, moved as this seed moves the photograph: nearest neighbour, 0 where there is no image.
+
+        Args:
+            maps: of the size of the photograph; their values stay as they are.
+            seed: the one that the photograph was augmented with.
+
+        Raises:
+            ValueError: ``seed`` is negative, or ``maps`` has no pixels.
+        """
+        if maps.size == 0:
+            raise ValueError(f"maps must have pixels, not the shape {maps.shape}")
+        height, width = maps.shape[1:]
+        place = self._drawn(height, width, _generator(seed))
+        # a copy, so that maps which nobody may write to are welcome
+        scaled = interpolate(torch.from_numpy(maps.copy())[None], size=place.size, mode="nearest-exact")[0]
+        moved = torch.zeros(len(maps), self._crop, self._crop)
+        moved[:, place.rows.placed, place.columns.placed] = place.taken(scaled)
+        return moved
+
+    def _drawn(self, height: int, width: int, rng: np.random.Generator) -> "_Place":
+        """The geometry, which is drawn before anything else: maps get the same one as their photograph."""
+        factor = rng.uniform(*self._config.scale)
+        size = max(1, round(height * factor)), max(1, round(width * factor))
+        rows, columns = _window(size[0], self._crop, rng), _window(size[1], self._crop, rng)
+        return _Place(size, rows, columns, flipped=rng.random() < self._config.flip_probability)
 
 
 def as_network_input(image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "3 h w"]:
@@ -74,18 +99,41 @@ class _Window(NamedTuple):
     placed: slice
 
 
+class _Place(NamedTuple):
+    """Where the pixels of a photograph go."""
+
+    size: tuple[int, int]
+    """Of the scaled photograph."""
+    rows: _Window
+    columns: _Window
+    flipped: bool
+
+    @property
+    def box(self) -> Int[Tensor, "4"]:
+        """[top, bottom, left, right) of the area that is not padding."""
+        return torch.tensor(
+            [self.rows.placed.start, self.rows.placed.stop, self.columns.placed.start, self.columns.placed.stop]
+        )
+
+    def taken(self, scaled: Shaped[Tensor, "c h w"]) -> Shaped[Tensor, "c rows columns"]:
+        """The part of a scaled image that comes into the crop."""
+        part = scaled[:, self.rows.taken, self.columns.taken].contiguous()
+        flipped: Tensor = functional.horizontal_flip(part) if self.flipped else part
+        return flipped
+
+
+def _generator(seed: int) -> np.random.Generator:
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, it is {seed}")
+    return np.random.default_rng(seed)
+
+
 def _window(side: int, crop: int, rng: np.random.Generator) -> _Window:
     """A window of a longer side, or a shorter side somewhere within the crop."""
     length = min(side, crop)
     start = int(rng.integers(0, abs(side - crop), endpoint=True))
     anywhere, whole = slice(start, start + length), slice(0, length)
     return _Window(anywhere, whole) if side > crop else _Window(whole, anywhere)
-
-
-def _scaled(image: UInt8[Tensor, "3 h w"], factor: float) -> UInt8[Tensor, "3 rows columns"]:
-    size = [max(1, round(side * factor)) for side in image.shape[1:]]
-    scaled: Tensor = functional.resize(image, size, antialias=True)  # bilinear
-    return scaled
 
 
 def _recoloured(

@@ -39,6 +39,10 @@ class Sample:
     box: Int[Tensor, "4"]
     """[top, bottom, left, right) of the area that is image and not padding."""
     key: SliceKey
+    labels: Int[Tensor, "h w"] | None = None
+    """Pseudo-labels, 255 where there is none and in the padding; None where only tags teach."""
+    label_weights: Float[Tensor, "h w"] | None = None
+    """How far each pseudo-label is to be trusted, in [0, 1]; there where ``labels`` are."""
 
 
 class Draw(NamedTuple):
@@ -66,6 +70,8 @@ class Batch:
     image_labels: Float[Tensor, "b cls"]
     boxes: Int[Tensor, "b 4"]
     keys: tuple[SliceKey, ...]
+    labels: Int[Tensor, "b h w"] | None = None
+    label_weights: Float[Tensor, "b h w"] | None = None
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(
@@ -73,14 +79,20 @@ class Batch:
             self.image_labels.to(device, non_blocking=True),
             self.boxes.to(device, non_blocking=True),
             self.keys,
+            None if self.labels is None else self.labels.to(device, non_blocking=True),
+            None if self.label_weights is None else self.label_weights.to(device, non_blocking=True),
         )
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples of equal size."""
+    """Stack samples of equal size; all of them have pseudo-labels, or none."""
+    labels = [sample.labels for sample in samples if sample.labels is not None]
+    weights = [sample.label_weights for sample in samples if sample.label_weights is not None]
     return Batch(
         torch.stack([sample.image for sample in samples]),
         torch.stack([sample.image_labels for sample in samples]),
         torch.stack([sample.box for sample in samples]),
         tuple(sample.key for sample in samples),
+        torch.stack(labels) if labels else None,
+        torch.stack(weights) if weights else None,
     )

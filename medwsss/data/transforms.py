@@ -1,11 +1,11 @@
 """From native slices to what a network sees, and back: resampling, grey levels, channels, augmentation (MONAI)."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32, Int, Integer, Shaped
 from monai.transforms import (
     Affine,
     Compose,
@@ -45,6 +45,24 @@ def working_slices(volume: Volume, grid: GridConfig, *, name: str = "volume") ->
     return np.asarray(_plain(resized).clamp(0.0, 1.0))
 
 
+def working_labels(volume: Volume, size: tuple[int, int]) -> Shaped[np.ndarray, "n h w"]:
+    """The slices of a label map, or of a map of weights, on the working grid: nearest neighbour, pixel for pixel.
+
+    Args:
+        volume: 3D, on the native grid of its frame.
+        size: rows and columns of the frame's ``working_slices``.
+
+    Raises:
+        ValueError: the volume has a time axis, or ``size`` is not positive.
+    """
+    if min(size) < 1:
+        raise ValueError(f"size must be positive, not {size}")
+    slices = slices_of(volume).array
+    rows, columns = (_nearest(length, wanted) for length, wanted in zip(slices.shape[1:], size, strict=True))
+    working: Shaped[np.ndarray, "n h w"] = slices[:, rows[:, None], columns]
+    return working
+
+
 def native_maps(maps: Float[Tensor, "n c h w"], native_size: tuple[int, int]) -> Float[Tensor, "n c rows columns"]:
     """Maps on the working grid resized bilinearly to native slices; probabilities still sum to 1.
 
@@ -78,17 +96,17 @@ class TrainingTransform:
 
     def __init__(self, grid: GridConfig, augmentation: AugmentationConfig) -> None:
         self._crop = grid.crop
+        padding = SpatialPad((grid.crop, grid.crop), method="symmetric")
         self._steps = Compose(
             [
-                RandFlip(augmentation.flip_probability, spatial_axis=0),
-                RandFlip(augmentation.flip_probability, spatial_axis=1),
-                _RandSimilarity(augmentation.rotation_degrees, augmentation.zoom),
-                RandSpatialCrop((grid.crop, grid.crop), random_center=True, random_size=False),
+                *_geometry(grid, augmentation, mode="bilinear"),
                 RandAdjustContrast(prob=1.0, gamma=augmentation.gamma),
                 RandScaleIntensity(augmentation.intensity_scale, prob=1.0),
-                SpatialPad((grid.crop, grid.crop), method="symmetric"),
+                padding,
             ]
         )
+        # Compose seeds its random steps in their order, so geometry draws the same whatever comes after it
+        self._map_steps = Compose([*_geometry(grid, augmentation, mode="nearest"), padding])
 
     def __call__(
         self, image: Float32[np.ndarray, "3 h w"], seed: int
@@ -98,13 +116,37 @@ class TrainingTransform:
         Raises:
             ValueError: ``seed`` is negative.
         """
-        if seed < 0:
-            raise ValueError(f"seed must not be negative, it is {seed}")
-        self._steps.set_random_state(seed=seed)
-        augmented = _plain(self._steps(torch.from_numpy(np.array(image)))).clamp(0.0, 1.0)
+        augmented = _applied(self._steps, image, seed).clamp(0.0, 1.0)
         top, bottom = _centred(image.shape[1], self._crop)
         left, right = _centred(image.shape[2], self._crop)
         return augmented, torch.tensor([top, bottom, left, right])
+
+    def moved(self, maps: Float32[np.ndarray, "c h w"], seed: int) -> Float32[Tensor, "c crop crop"]:
+        """Maps of a slice, moved as this seed moves the slice itself: nearest neighbour, 0 where there is no image.
+
+        Args:
+            maps: of the size of the slice; their values stay as they are.
+            seed: the one that the slice was augmented with.
+
+        Raises:
+            ValueError: ``seed`` is negative.
+        """
+        return _applied(self._map_steps, maps, seed)
+
+
+def _geometry(grid: GridConfig, augmentation: AugmentationConfig, *, mode: str) -> Iterator[Callable[[Tensor], Tensor]]:
+    """The steps that move pixels."""
+    yield RandFlip(augmentation.flip_probability, spatial_axis=0)
+    yield RandFlip(augmentation.flip_probability, spatial_axis=1)
+    yield _RandSimilarity(augmentation.rotation_degrees, augmentation.zoom, mode=mode)
+    yield RandSpatialCrop((grid.crop, grid.crop), random_center=True, random_size=False)
+
+
+def _applied(steps: Compose, image: Float32[np.ndarray, "c h w"], seed: int) -> Float32[Tensor, "c crop crop"]:
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, it is {seed}")
+    steps.set_random_state(seed=seed)
+    return _plain(steps(torch.from_numpy(np.array(image))))
 
 
 class _RandSimilarity(RandomizableTransform):  # type: ignore[misc]  # MONAI has no types
@@ -113,8 +155,9 @@ class _RandSimilarity(RandomizableTransform):  # type: ignore[misc]  # MONAI has
     The logarithm of the magnification is uniform, so that 0.8 and 1.25 are equally likely.
     """
 
-    def __init__(self, rotation_degrees: float, zoom: tuple[float, float]) -> None:
+    def __init__(self, rotation_degrees: float, zoom: tuple[float, float], *, mode: str) -> None:
         super().__init__(prob=1.0)
+        self._mode = mode
         self._rotation = np.deg2rad(rotation_degrees)
         self._log_zoom = np.log(zoom)
 
@@ -122,7 +165,7 @@ class _RandSimilarity(RandomizableTransform):  # type: ignore[misc]  # MONAI has
         angle = self.R.uniform(-self._rotation, self._rotation)
         shrink = float(np.exp(-self.R.uniform(*self._log_zoom)))  # MONAI maps output to input
         moved = Affine(
-            rotate_params=angle, scale_params=(shrink, shrink), mode="bilinear", padding_mode="zeros", image_only=True
+            rotate_params=angle, scale_params=(shrink, shrink), mode=self._mode, padding_mode="zeros", image_only=True
         )(image)
         return _plain(moved)
 
@@ -139,6 +182,12 @@ def _scaled(
         warnings.warn(f"{name} is constant: its slices become zeros", MedwsssWarning, stacklevel=3)
         return np.zeros_like(stack)
     return np.clip((stack - low) / (high - low), 0.0, 1.0).astype(np.float32)
+
+
+def _nearest(length: int, wanted: int) -> Integer[np.ndarray, " wanted"]:
+    """The pixels whose centres are nearest when ``length`` pixels become ``wanted``; the field of view stays."""
+    # the centre of pixel i lies at (i + 1/2) length / wanted; whole numbers round exactly
+    return (2 * np.arange(wanted) + 1) * length // (2 * wanted)
 
 
 def _plain(image: Tensor) -> Tensor:

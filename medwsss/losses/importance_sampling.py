@@ -15,6 +15,7 @@ def importance_sampling_loss(
     samples: int = 10,
     generator: torch.Generator | None = None,
     indices: Integer[Tensor, "b cls s"] | None = None,
+    inside: Bool[Tensor, "b h w"] | None = None,
 ) -> Float[Tensor, ""]:
     """Binary cross-entropy of the scores at sampled positions against the image's labels (HFPL, Eq. 8, 15 and 18).
 
@@ -24,6 +25,7 @@ def importance_sampling_loss(
         samples: positions drawn per image and class; unused where ``indices`` is given.
         generator: source of the draw.
         indices: row-major positions to use instead of a draw, in [0, h·w).
+        inside: positions that can be drawn, at least one an image; None means all. ``indices`` does not ask it.
 
     Raises:
         ValueError: shapes do not fit, image_labels is not binary, samples is below 1, or an index is out of range.
@@ -36,7 +38,7 @@ def importance_sampling_loss(
         raise ValueError("image_labels must hold only 0 and 1")
     logits = at_least_float32("logits", logits)
     if indices is None:
-        indices = sample_positions(logits, samples=samples, generator=generator)
+        indices = sample_positions(logits, samples=samples, generator=generator, inside=inside)
     indices = as_label_map("indices", indices)
     _check_indices(indices, logits)
     sampled = logits.flatten(2).gather(2, indices)
@@ -44,16 +46,27 @@ def importance_sampling_loss(
 
 
 def sample_positions(
-    logits: Float[Tensor, "b cls h w"], *, samples: int, generator: torch.Generator | None = None
+    logits: Float[Tensor, "b cls h w"],
+    *,
+    samples: int,
+    generator: torch.Generator | None = None,
+    inside: Bool[Tensor, "b h w"] | None = None,
 ) -> Int[Tensor, "b cls s"]:
     """Row-major positions drawn with replacement, with probability ∝ sigmoid(logits) + 1e-5 (HFPL, Eq. 15).
 
+    Positions that are not ``inside`` have probability 0.
+
     Raises:
-        ValueError: samples is below 1.
+        ValueError: samples is below 1, or inside does not fit or leaves an image without positions.
     """
     if samples < 1:
         raise ValueError(f"samples must be at least 1, got {samples}")
-    weights = logits.detach().sigmoid().flatten(2).flatten(0, 1) + 1e-5
+    weights = logits.detach().sigmoid() + 1e-5
+    if inside is not None:
+        if inside.shape != (logits.shape[0], *logits.shape[2:]) or not inside.flatten(1).any(dim=1).all():
+            raise ValueError(f"inside must be (B,h,w) like logits {tuple(logits.shape)}, a position or more an image")
+        weights = weights.masked_fill(~inside[:, None], 0.0)
+    weights = weights.flatten(2).flatten(0, 1)
     if generator is not None:
         weights = weights.to(generator.device)
     drawn = torch.multinomial(weights, samples, replacement=True, generator=generator)

@@ -9,24 +9,33 @@ from medwsss.dtypes import as_label_map, at_least_float32
 
 
 def balanced_cross_entropy(
-    logits: Float[Tensor, "b k h w"], labels: Integer[Tensor, "b h w"], *, ignore_index: int = 255
+    logits: Float[Tensor, "b k h w"],
+    labels: Integer[Tensor, "b h w"],
+    *,
+    weights: Float[Tensor, "b h w"] | None = None,
+    ignore_index: int = 255,
 ) -> Float[Tensor, ""]:
     """Half the cross-entropy over background pixels plus half over foreground pixels of the batch (UniA, L_seg).
 
-    Each half is sum / (count + 1e-6), so a batch without background, foreground or both gets 0 for that half.
+    Each half is sum / (count + 1e-6), so a batch without background, foreground or both gets 0 for that half. With
+    weights the sum is weighted and the count is not, as in Eq. 13 of URN: doubt about labels lowers the loss.
 
     Args:
         logits: class scores, background first, at the size of the labels.
         labels: 0 background, 1.. classes; ``ignore_index`` is left out.
+        weights: what each pixel counts, in [0, 1], such as ``noise_mitigation`` gives; None means 1.
         ignore_index: label of pixels without supervision.
 
     Raises:
-        ValueError: shapes or dtype do not fit, or labels holds a class that logits does not have.
+        ValueError: shapes or dtype do not fit, weights leave [0, 1], or labels holds a class that logits does not have.
     """
     labels = checked_labels(labels, logits, ignore_index=ignore_index)
     pixel_loss = F.cross_entropy(
         at_least_float32("logits", logits), labels, ignore_index=ignore_index, reduction="none"
     )
+    if weights is not None:
+        _check_weights(weights, labels)
+        pixel_loss = weights * pixel_loss
     background = labels == 0
     foreground = ~background & (labels != ignore_index)
     halves = [(pixel_loss * region).sum() / (region.sum() + 1e-6) for region in (background, foreground)]
@@ -57,17 +66,22 @@ def weighted_cross_entropy(
         ValueError: shapes or dtype do not fit, weights or threshold leave [0, 1], or labels holds an unknown class.
     """
     labels = checked_labels(labels, logits, ignore_index=ignore_index)
-    if weights.shape != labels.shape or not weights.is_floating_point():
-        raise ValueError(f"weights must be floats {tuple(labels.shape)}, got {weights.dtype} {tuple(weights.shape)}")
-    if not ((weights >= 0) & (weights <= 1)).all():
-        raise ValueError("weights must be in [0, 1]")
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"threshold must be in [0, 1], got {threshold}")
+    _check_weights(weights, labels)
     pixel_loss = F.cross_entropy(
         at_least_float32("logits", logits), labels, ignore_index=ignore_index, reduction="none"
     )
-    factor = torch.ones_like(pixel_loss).masked_fill(weights <= threshold, threshold)
-    return (factor * pixel_loss).mean()
+    return (noise_mitigation(weights, threshold=threshold).to(pixel_loss) * pixel_loss).mean()
+
+
+def noise_mitigation(weights: Float[Tensor, "*grid"], *, threshold: float) -> Float[Tensor, "*grid"]:
+    """Y, what each pixel counts: ``threshold`` where its weight W is at or below ``threshold``, else 1 (URN, Eq. 12).
+
+    Raises:
+        ValueError: threshold leaves [0, 1].
+    """
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold must be in [0, 1], got {threshold}")
+    return torch.ones_like(weights).masked_fill(weights <= threshold, threshold)
 
 
 def checked_labels(
@@ -87,3 +101,10 @@ def checked_labels(
     if not known.all():
         raise ValueError(f"labels must be in 0..{logits.shape[1] - 1} or {ignore_index}")
     return labels
+
+
+def _check_weights(weights: Tensor, labels: Tensor) -> None:
+    if weights.shape != labels.shape or not weights.is_floating_point():
+        raise ValueError(f"weights must be floats {tuple(labels.shape)}, got {weights.dtype} {tuple(weights.shape)}")
+    if not ((weights >= 0) & (weights <= 1)).all():
+        raise ValueError("weights must be in [0, 1]")

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -19,11 +20,24 @@ from medwsss.refinement.pixel_adaptive import refined_pseudo_labels
 
 
 @dataclass(frozen=True)
+class StepMaps:
+    """What add-ons may build on, with its gradient; None where a method has no such thing, or not yet."""
+
+    scores: Float[Tensor, "b cls h w"] | None = None
+    """Raw class scores of the (final) classifier on its grid: the CAM before the ReLU."""
+    segmentation_logits: Float[Tensor, "b k hi wi"] | None = None
+    """Of the decoder, background first, at image size."""
+    pseudo_labels: Int[Tensor, "b hi wi"] | None = None
+    """What supervises the decoder; no gradient."""
+
+
+@dataclass(frozen=True)
 class LossTerms:
     """The terms of one step before weighting, and the weight of each."""
 
     values: Mapping[str, Float[Tensor, ""]]
     weights: Mapping[str, float]
+    maps: StepMaps = StepMaps()
 
     @property
     def total(self) -> Float[Tensor, ""]:
@@ -57,6 +71,8 @@ class Method(nn.Module, ABC):
     """A trainable method around an encoder."""
 
     encoder: Encoder
+    offers: ClassVar[frozenset[str]] = frozenset()
+    """The fields of ``StepMaps`` that a training step fills sooner or later."""
 
     @abstractmethod
     def training_step(self, batch: Batch, *, step: int, generator: torch.Generator) -> LossTerms:

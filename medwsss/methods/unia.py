@@ -23,6 +23,7 @@ from medwsss.methods.method import (
     LossTerms,
     Method,
     Prediction,
+    StepMaps,
     at_tokens_inside,
     colour_labels,
     entropy,
@@ -33,7 +34,7 @@ from medwsss.methods.method import (
     upsampled,
 )
 from medwsss.models.decoder import LargeFov
-from medwsss.models.encoder import Encoder, Features
+from medwsss.models.encoder import Features, VitEncoder
 from medwsss.models.heads import Classifier
 from medwsss.models.uncertainty import Gaussian, UncertaintyNetwork
 from medwsss.refinement.affinity import random_walk, symmetric_affinity
@@ -61,7 +62,10 @@ class Seeds:
 class UniA(Method):
     """The method of Eq. 1-17; every part can be switched off or read in its literal form through ``UniAConfig``."""
 
-    def __init__(self, config: UniAConfig, *, encoder: Encoder, num_foreground: int, iterations: int) -> None:
+    encoder: VitEncoder
+    offers = frozenset({"scores", "segmentation_logits", "pseudo_labels"})
+
+    def __init__(self, config: UniAConfig, *, encoder: VitEncoder, num_foreground: int, iterations: int) -> None:
         super().__init__()
         self.config = config
         self.iterations = iterations
@@ -78,7 +82,8 @@ class UniA(Method):
         """All terms of Eq. 17 that have started at this step."""
         inferred, attention = self._infer_with_attention(batch.images)
         inside = at_tokens_inside(batch, inferred.final)
-        logits = self.classifier(inferred.final, inside=inside)
+        scores = self.classifier.score_map(inferred.final)
+        logits = self.classifier.pooled(scores, inside=inside)
         auxiliary_logits = self.auxiliary_classifier(inferred.features.auxiliary, inside=inside)
         values = {
             "classification": multi_label_loss(logits, batch.image_labels),
@@ -96,9 +101,12 @@ class UniA(Method):
             labels = self.pseudo_labels(batch, self._source(seeds, step), affinity.detach())
         if "affinity" in started:
             values["affinity"] = self._contrastive_affinity(affinity, at_tokens(labels, inferred.final))
+        maps = StepMaps(scores=scores)
         if "segmentation" in started:
-            values |= self._segmentation(batch, inferred, labels)
-        return LossTerms(values, {name: self._weights[name] for name in values})
+            segmentation_logits = upsampled(self.decoder(inferred.final), batch.images)
+            values |= self._segmentation(batch, segmentation_logits, labels)
+            maps = StepMaps(scores, segmentation_logits, labels)
+        return LossTerms(values, {name: self._weights[name] for name in values}, maps)
 
     @torch.no_grad()
     def seeds(self, batch: Batch) -> Seeds:
@@ -235,8 +243,9 @@ class UniA(Method):
             radius=config.radius,
         )
 
-    def _segmentation(self, batch: Batch, inferred: Inferred, labels: Int[Tensor, "b h w"]) -> dict[str, Tensor]:
-        logits = upsampled(self.decoder(inferred.final), batch.images)
+    def _segmentation(
+        self, batch: Batch, logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"]
+    ) -> dict[str, Tensor]:
         energy = self.config.energy
         values = {"segmentation": balanced_cross_entropy(logits, labels)}
         if energy.weight > 0:

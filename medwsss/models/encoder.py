@@ -1,33 +1,35 @@
-"""The only door to timm: a vision transformer that gives tokens, auxiliary tokens and, on request, its attention."""
+"""The only door to timm: encoders that give tokens, auxiliary tokens and, if they have it, their attention."""
 
-import hashlib
 import math
 import os
 import socket
 import urllib.parse
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-import safetensors.torch
 import timm
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors import SafetensorError
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.layers import HybridEmbed
+from timm.layers import DropPath, HybridEmbed
+from timm.models import is_model_in_modules
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from timm.models.vision_transformer_hybrid import ConvStem
 from torch import Tensor, nn
 
 from medwsss.config.schema import EncoderConfig
 from medwsss.errors import ConfigError, WeightsError
+from medwsss.models.weights import State, load_weights
+
+_PLAIN_TRANSFORMERS = ("vision_transformer", "vision_transformer_hybrid", "deit")
+"""The modules of timm whose models are of the class ``VisionTransformer``."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,11 @@ class Features:
     tokens: Float[Tensor, "b dim h w"]
     """After the last block and the final norm: Z of the paper."""
     auxiliary: Float[Tensor, "b dim h w"]
-    """After the auxiliary block, or before the first one."""
+    """After the auxiliary block, or before the first one; a CNN gives its tokens again."""
 
 
-class Encoder(nn.Module):
-    """A timm vision transformer on images in [0, 1] of any size.
+class Encoder(nn.Module, ABC):
+    """A timm network on images in [0, 1] of any size.
 
     Images whose sides are not multiples of the patch are resized to the nearest multiple, so that the token grid
     always covers the image exactly.
@@ -50,38 +52,76 @@ class Encoder(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, config: EncoderConfig, *, image_size: int) -> None:
+    def __init__(self, config: EncoderConfig, network: Any, *, dim: int, patch_size: int, image_size: int) -> None:
+        """``network``, of timm, makes tokens of ``dim`` channels from ``patch_size`` pixels a side."""
         super().__init__()
-        self.vit = _create(config, image_size)
-        depth = len(self.vit.blocks)
-        self.auxiliary_block = None if config.auxiliary_block == "stem" else _block_index(config.auxiliary_block, depth)
-        self.affinity_blocks = tuple(_block_index(index, depth) for index in config.affinity_blocks)
-        self.dim: int = self.vit.embed_dim
-        self.patch_size = int(self.vit.feature_info[0]["reduction"])
-        if image_size < self.patch_size:
+        if image_size < patch_size:
             raise ConfigError(
-                f"the crop of {image_size} pixels is less than one patch of {self.patch_size} pixels:"
+                f"the crop of {image_size} pixels is less than one patch of {patch_size} pixels:"
                 " raise data.grid.crop, or data.crop of photographs"
             )
+        self.name = config.name
+        self.dim = dim
+        self.patch_size = patch_size
         self.precision = config.precision
-        self.weights_note = "weights: random initialisation"
-        if config.weights is not None:
-            self.weights_note = load_weights(self.vit, config.weights)
-        elif config.pretrained:
-            self.weights_note = f"weights: {config.name} from the timm hub"
-        self.register_buffer("mean", _channel_statistic(self.vit, config, "mean"), persistent=False)
-        self.register_buffer("std", _channel_statistic(self.vit, config, "std"), persistent=False)
+        self.weights_note = _weights_note(config, network)
+        self._drop_paths = _drop_paths(network)
+        self.register_buffer("mean", _channel_statistic(network, config, "mean"), persistent=False)
+        self.register_buffer("std", _channel_statistic(network, config, "std"), persistent=False)
 
     def grid(self, images: Float[Tensor, "b 3 h w"]) -> tuple[int, int]:
         """Rows and columns of the token grid: the nearest whole number of patches, at least one."""
         height, width = (max(1, round(side / self.patch_size)) for side in images.shape[-2:])
         return height, width
 
+    @abstractmethod
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Features:
+        """Tokens and auxiliary tokens."""
+
+    def set_adjustment(self, *, drop_path: float, dropout: float) -> None:
+        """The rates of training from now on (USAGE, Fig. 4).
+
+        Args:
+            drop_path: rate of the last block; earlier blocks have less in proportion to their depth, as in timm.
+                Layers for it exist where the encoder was built with a ``drop_path_rate`` above 0.
+            dropout: rate of every dropout layer but those on attention weights, as DeiT's ``drop_rate``; a CNN drops
+                entries of its final map.
+
+        Raises:
+            ConfigError: the encoder has no layers for drop-path.
+        """
+        if drop_path > 0 and not self._drop_paths:
+            raise ConfigError(f"encoder {self.name} was built without drop-path layers: set its rates to 0")
+        for layer, share in self._drop_paths:
+            layer.drop_prob = share * drop_path
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Dropout) and not name.endswith("attn_drop"):
+                module.p = dropout
+
+    def _normalised(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 hp wp"]:
+        return (resized(images, self.grid(images), self.patch_size) - self.mean) / self.std
+
+    def _autocast(self, images: Tensor) -> torch.autocast:
+        return torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+
+class VitEncoder(Encoder):
+    """A vision transformer of timm's plain family, the one whose attention can be read."""
+
+    def __init__(self, config: EncoderConfig, *, image_size: int) -> None:
+        vit = _create_vit(config, image_size)
+        patch_size = int(vit.feature_info[0]["reduction"])
+        super().__init__(config, vit, dim=vit.embed_dim, patch_size=patch_size, image_size=image_size)
+        self.vit = vit
+        depth = len(vit.blocks)
+        self.auxiliary_block = None if config.auxiliary_block == "stem" else _block_index(config.auxiliary_block, depth)
+        self.affinity_blocks = tuple(_block_index(index, depth) for index in config.affinity_blocks)
+
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Features:
         """Tokens and auxiliary tokens with fused attention throughout."""
         grid = self.grid(images)
-        images = (resized(images, grid, self.patch_size) - self.mean) / self.std
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+        images = self._normalised(images)
+        with self._autocast(images):
             tokens = self.vit.norm_pre(self.vit._pos_embed(self.vit.patch_embed(images)))
             auxiliary = tokens
             for index, block in enumerate(self.vit.blocks):
@@ -124,6 +164,39 @@ class Encoder(nn.Module):
                 attention.fused_attn = flag
 
 
+class CnnEncoder(Encoder):
+    """A convolutional network of timm; tokens are the positions of its final feature map."""
+
+    def __init__(self, config: EncoderConfig, *, image_size: int) -> None:
+        cnn = _create_cnn(config)
+        dim, stride = _map_size(cnn, config.name)
+        super().__init__(config, cnn, dim=dim, patch_size=stride, image_size=image_size)
+        self.cnn: Any = cnn
+        self.final_drop = nn.Dropout(0.0)
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Features:
+        """The final map, as tokens and as auxiliary tokens: the map of the stage before has other channels."""
+        images = self._normalised(images)
+        with self._autocast(images):
+            tokens = self.final_drop(self.cnn.forward_features(images)).float()
+        return Features(tokens, tokens)
+
+
+def build_encoder(config: EncoderConfig, *, image_size: int) -> Encoder:
+    """The named encoder for training crops of that size; other sizes are welcome afterwards.
+
+    Raises:
+        ConfigError: timm cannot build it, or it is neither a plain vision transformer nor a CNN.
+        WeightsError: its weights cannot be had.
+    """
+    return (VitEncoder if has_attention(config) else CnnEncoder)(config, image_size=image_size)
+
+
+def has_attention(config: EncoderConfig) -> bool:
+    """Whether this is an encoder whose attention can be read; told from the name, before anything is built."""
+    return not timm.is_model(config.name) or is_model_in_modules(config.name, _PLAIN_TRANSFORMERS)
+
+
 def resized(images: Float[Tensor, "b c h w"], grid: tuple[int, int], patch_size: int) -> Float[Tensor, "b c hp wp"]:
     """Images resized so that the token grid covers them exactly; unchanged where it already does."""
     size = (grid[0] * patch_size, grid[1] * patch_size)
@@ -132,59 +205,25 @@ def resized(images: Float[Tensor, "b c h w"], grid: tuple[int, int], patch_size:
     return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
 
 
-def load_weights(vit: VisionTransformer, path: Path) -> str:
-    """Load encoder weights from a local file; returns one line with its SHA-256 for the log and the run folder.
-
-    Position and patch embeddings of another size are resampled; classifier weights are left out.
-
-    Raises:
-        WeightsError: the file is missing, unreadable, holds code instead of tensors, or fits another encoder.
-    """
-    try:
-        state = checkpoint_filter_fn(_read_state(path), vit)
-    except (RuntimeError, ValueError, IndexError, KeyError):  # timm reshapes tensors by name before it compares them
-        raise WeightsError(
-            f"{path} does not fit this encoder: choose the encoder.name the file was made with"
-        ) from None
-    own = vit.state_dict()
-    state = {name: tensor for name, tensor in state.items() if not name.startswith(("head.", "fc_norm."))}
-    missing = sorted(set(own) - set(state))
-    misfits = sorted(name for name in set(own) & set(state) if own[name].shape != state[name].shape)
-    if missing or misfits:
-        example = (missing or misfits)[0]
-        raise WeightsError(
-            f"{path} does not fit this encoder: {len(missing)} tensors missing, {len(misfits)} of another shape"
-            f" (first: {example}); choose the encoder.name the file was made with"
-        )
-    vit.load_state_dict({name: tensor for name, tensor in state.items() if name in own})
-    return f"weights: {path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise WeightsError(f"no weights file at {path}")
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, EOFError) as error:
-        reason = " ".join(str(error).split())[:200] or "it ends too early"
-        raise WeightsError(f"cannot read weights {path}: {reason}; fetch the file again") from None
-    except Exception:  # unpickling refuses foreign code with several exception types, and advice that is not ours
-        raise WeightsError(f"{path} is refused: it holds more than tensors, perhaps code; pass .safetensors") from None
-    for key in ("state_dict", "model"):
-        loaded = loaded.get(key, loaded) if isinstance(loaded, dict) else loaded
-    if not isinstance(loaded, dict) or not all(isinstance(n, str) and isinstance(t, Tensor) for n, t in loaded.items()):
-        raise WeightsError(f"{path} holds no table of tensors by name: pass the state dict of an encoder")
-    return loaded
-
-
-def _create(config: EncoderConfig, image_size: int) -> VisionTransformer:
+def _create_vit(config: EncoderConfig, image_size: int) -> VisionTransformer:
     arguments: dict[str, Any] = {"num_classes": 0, "dynamic_img_size": True, "img_size": image_size}
     arguments |= config.arguments
-    from_hub = config.pretrained and config.weights is None
     if config.stem == "convolutional":
         arguments |= _convolutional_stem(config)
+    vit = _create(config, arguments)
+    if not isinstance(vit, VisionTransformer):
+        raise ConfigError(f"encoder '{config.name}' is not a vision transformer of timm's plain family (vit_*)")
+    return vit
+
+
+def _create_cnn(config: EncoderConfig) -> Any:
+    if config.stem == "convolutional":
+        raise ConfigError(f"encoder.stem=convolutional is for vision transformers, encoder '{config.name}' is none")
+    return _create(config, {"num_classes": 0} | config.arguments)
+
+
+def _create(config: EncoderConfig, arguments: dict[str, Any]) -> Any:
+    from_hub = config.pretrained and config.weights is None
     offline_advice = (
         f"cannot fetch pretrained weights of '{config.name}' from the hub; where there is a network, download"
         f" model.safetensors of {_hub_id(config.name)} and pass it with --weights FILE, or train without:"
@@ -193,16 +232,56 @@ def _create(config: EncoderConfig, image_size: int) -> VisionTransformer:
     if from_hub and not (_is_cached(config.name) or _hub_answers()):
         raise WeightsError(offline_advice)
     try:
-        vit = timm.create_model(config.name, pretrained=from_hub, **arguments)
+        network = timm.create_model(config.name, pretrained=from_hub, **arguments)
     except (TypeError, AssertionError, KeyError) as error:
         raise ConfigError(f"encoder '{config.name}' cannot be built with {arguments}: {error}") from None
     except Exception as error:  # the hub fails with the exceptions of its HTTP client
         if not from_hub:
             raise ConfigError(f"encoder '{config.name}' cannot be built: {error}") from None
         raise WeightsError(offline_advice) from None
-    if not isinstance(vit, VisionTransformer):
-        raise ConfigError(f"encoder '{config.name}' is not a vision transformer of timm's plain family (vit_*)")
-    return vit
+    return network
+
+
+def _map_size(cnn: Any, name: str) -> tuple[int, int]:
+    """Channels and stride of the final map, as a small image shows them."""
+    image = torch.zeros(1, 3, 64, 96)
+    training = cnn.training
+    try:
+        with torch.no_grad():
+            final = cnn.eval().forward_features(image)
+        dim, height, width = final.shape[1:]
+        stride = 64 // height
+    except (AttributeError, AssertionError, RuntimeError, ValueError, TypeError):
+        stride = 0
+    cnn.train(training)
+    if stride == 0 or (height * stride, width * stride) != (64, 96):
+        raise ConfigError(
+            f"encoder '{name}' is neither a vision transformer of timm's plain family (vit_*, deit_*) nor a CNN"
+            " for images of any size"
+        )
+    return int(dim), stride
+
+
+def _weights_note(config: EncoderConfig, network: nn.Module) -> str:
+    """Loads the weights file where there is one; says where the weights come from."""
+    if config.weights is not None:
+        return load_weights(network, config.weights, adapted=partial(_named_as_in, network))
+    return f"weights: {config.name} from the timm hub" if config.pretrained else "weights: random initialisation"
+
+
+def _named_as_in(network: nn.Module, state: State) -> State:
+    """For a vision transformer, position and patch embeddings of another size are resampled on the way."""
+    if not isinstance(network, VisionTransformer):
+        return state
+    adapted: State = checkpoint_filter_fn(state, network)
+    return adapted
+
+
+def _drop_paths(network: nn.Module) -> tuple[tuple[DropPath, float], ...]:
+    """The drop-path layers and the rate of each, relative to the highest."""
+    layers = [module for module in network.modules() if isinstance(module, DropPath)]
+    highest = max((layer.drop_prob for layer in layers), default=0.0)
+    return tuple((layer, layer.drop_prob / highest) for layer in layers if highest > 0)
 
 
 def _hub_id(name: str) -> str:
@@ -249,7 +328,7 @@ def _block_index(index: int, depth: int) -> int:
     return index % depth
 
 
-def _channel_statistic(vit: VisionTransformer, config: EncoderConfig, name: str) -> Float[Tensor, "1 3 1 1"]:
+def _channel_statistic(network: Any, config: EncoderConfig, name: str) -> Float[Tensor, "1 3 1 1"]:
     imagenet = {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
-    values = imagenet[name] if config.normalisation == "imagenet" else vit.pretrained_cfg[name]
+    values = imagenet[name] if config.normalisation == "imagenet" else network.pretrained_cfg[name]
     return torch.tensor(values, dtype=torch.float32).reshape(1, 3, 1, 1)

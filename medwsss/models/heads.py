@@ -26,7 +26,13 @@ class Classifier(nn.Module):
 
         Positions that are not ``inside`` do not count; at least one of each image must be.
         """
-        scores = self.score_map(tokens).flatten(2)
+        return self.pooled(self.score_map(tokens), inside=inside)
+
+    def pooled(
+        self, score_map: Float[Tensor, "b cls h w"], *, inside: Bool[Tensor, "b h w"] | None = None
+    ) -> Float[Tensor, "b cls"]:
+        """The logits that a score map gives."""
+        scores = score_map.flatten(2)
         if inside is None:
             count = max(1, round(self.pooled_fraction * scores.shape[2]))
             return scores.topk(count, dim=2).values.mean(dim=2)

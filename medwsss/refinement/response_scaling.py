@@ -1,9 +1,11 @@
 """Uncertainty of a prediction from scaled responses: a pixel whose label flips under scaling deserves less weight."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
+from itertools import accumulate
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from medwsss.dtypes import at_least_float32
@@ -37,21 +39,41 @@ def response_scaling_weights(
         raise ValueError(f"scales must be two or more positive exponents, not {tuple(scales)}")
     wide = at_least_float32("probs", probs)
     present = wide[torch.unique(wide.max(dim=0).indices)]
-    variances = [_label_variance(present, channel, scales, refine) for channel in range(len(present))]
-    return (1 - _min_max(torch.stack(variances).amax(dim=0))).to(probs.dtype)
+    counts = _counts_on_top(present, scales) if refine is None else _refined_counts(present, scales, refine)
+    total = len(scales)
+    # Unbiased variance of an indicator that is 1 at n of S scales; integers, so that equal counts give equal weights.
+    spread = reduce(torch.maximum, (count * (total - count) for count in counts))
+    return (1 - _min_max(spread.to(wide.dtype) / (total * (total - 1)))).to(probs.dtype)
 
 
-def _label_variance(
-    probs: Float[Tensor, "k h w"], channel: int, scales: Sequence[float], refine: Refine | None
-) -> Float[Tensor, "h w"]:
-    """Unbiased variance over scales of the indicator that the arg-max is ``channel``."""
-    indicators = []
-    for scale in scales:
-        scaled = probs.clone()
-        scaled[channel] = scaled[channel] ** scale
-        refined = scaled if refine is None else refine(scaled)
-        indicators.append(refined.max(dim=0).indices == channel)
-    return torch.stack(indicators).to(probs.dtype).var(dim=0)
+def _counts_on_top(probs: Float[Tensor, "k h w"], scales: Sequence[float]) -> Iterator[Int[Tensor, "h w"]]:
+    """For every channel, at how many scales it is the arg-max.
+
+    Only one channel changes at a time, so it is enough to compare it with the highest channel before it, which wins a
+    tie, and the highest after it, which does not.
+    """
+    floor = torch.full_like(probs[0], -1.0)
+    before = [floor, *accumulate(probs[:-1], torch.maximum)]
+    after = [floor, *accumulate(reversed(probs[1:]), torch.maximum)]
+    for channel, above, beside in zip(probs, before, reversed(after), strict=True):
+        count = torch.zeros_like(channel, dtype=torch.int64)
+        for scale in scales:
+            scaled = channel**scale
+            count += (scaled > above) & (scaled >= beside)
+        yield count
+
+
+def _refined_counts(
+    probs: Float[Tensor, "k h w"], scales: Sequence[float], refine: Refine
+) -> Iterator[Int[Tensor, "h w"]]:
+    """For every channel, at how many scales it is the arg-max of the refined responses."""
+    for channel in range(len(probs)):
+        count = torch.zeros_like(probs[0], dtype=torch.int64)
+        for scale in scales:
+            scaled = probs.clone()
+            scaled[channel] **= scale
+            count += refine(scaled).max(dim=0).indices == channel
+        yield count
 
 
 def _min_max(values: Float[Tensor, "h w"], epsilon: float = 1e-6) -> Float[Tensor, "h w"]:

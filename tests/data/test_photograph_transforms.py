@@ -240,6 +240,65 @@ def test_results_do_not_share_memory() -> None:
     assert transform(random_image(8, 8), 0)[0].max() > 0
 
 
+def test_augmented_photographs_are_those_recorded() -> None:
+    """A seed means the same for ever: recorded before labels could go along."""
+    recorded = {5: ((23, 66, 141), 0.388434), 6: ((124, 174, 115), 0.496766), 7: ((43, 31, 73), 0.356547)}
+    transform = PhotographTransform(PhotographAugmentationConfig(), 32)
+    for seed, (colour, mean) in recorded.items():
+        augmented, _ = transform(random_image(40, 44), seed)
+        assert (augmented[:, 16, 12] * 255).tolist() == pytest.approx(colour, abs=1.5)
+        assert augmented.mean().item() == pytest.approx(mean, abs=2e-3)
+
+
+# --- maps that go along
+
+
+@pytest.mark.parametrize("size", [(40, 44), (70, 25), (20, 27)])
+def test_a_map_goes_where_its_photograph_goes(size: tuple[int, int]) -> None:
+    """Where interpolation mixed nothing, the label map of a photograph of two colours tells its colours."""
+    coarse = np.random.default_rng(0).integers(0, 2, (9, 9))
+    bright = np.kron(coarse, np.ones((8, 8)))[: size[0], : size[1]].astype(np.uint8)
+    transform = PhotographTransform(PhotographAugmentationConfig(photometric_probability=0.0), 32)
+    for seed in range(12):
+        image, (top, bottom, left, right) = transform(np.repeat(255 * bright[:, :, None], 3, axis=2), seed)
+        shown = image[0, top:bottom, left:right]
+        moved = transform.moved(bright[None].astype(np.float32), seed)
+        labels = moved[0, top:bottom, left:right]
+        unmixed = (shown == 0) | (shown == 1)
+        assert unmixed.float().mean() > 0.4
+        assert torch.equal(labels[unmixed], shown[unmixed])
+        moved[0, top:bottom, left:right] = 0.0
+        assert not moved.any()
+
+
+def test_maps_go_along_whatever_becomes_of_colours() -> None:
+    maps = np.random.default_rng(0).random((2, 40, 20), dtype=np.float32)
+    for seed in range(5):
+        changed, unchanged = (
+            PhotographTransform(PhotographAugmentationConfig(photometric_probability=share), 32).moved(maps, seed)
+            for share in (1.0, 0.0)
+        )
+        assert torch.equal(changed, unchanged)
+
+
+def test_maps_without_pixels_or_of_a_negative_seed_are_refused() -> None:
+    transform = PhotographTransform(STILL, 32)
+    with pytest.raises(ValueError, match="seed"):
+        transform.moved(np.zeros((1, 8, 8), dtype=np.float32), -1)
+    with pytest.raises(ValueError, match="maps"):
+        transform.moved(np.zeros((1, 0, 8), dtype=np.float32), 0)
+
+
+def test_maps_are_left_alone() -> None:
+    maps = np.ones((1, 8, 8), dtype=np.float32)
+    maps.setflags(write=False)
+    PhotographTransform(STILL, 32).moved(maps, 0).zero_()
+    assert (maps == 1).all()
+
+
+# --- whole photographs
+
+
 def test_a_whole_photograph_becomes_channels_first_in_0_to_1() -> None:
     image = np.array([[[0, 51, 255], [102, 0, 0]]], dtype=np.uint8)
     result = as_network_input(image)

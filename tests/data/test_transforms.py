@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from medwsss.config.schema import AugmentationConfig, GridConfig
-from medwsss.data.transforms import TrainingTransform, channels_of, native_maps, working_slices
+from medwsss.data.transforms import TrainingTransform, channels_of, native_maps, working_labels, working_slices
 from medwsss.errors import MedwsssWarning
 from medwsss.volumes.volume import Volume
 
@@ -95,6 +95,31 @@ def test_probabilities_still_sum_to_one_on_the_native_grid() -> None:
     torch.testing.assert_close(native_maps(probs, (23, 11)).sum(dim=1), torch.ones(2, 23, 11))
     with pytest.raises(ValueError, match="native_size"):
         native_maps(probs, (0, 11))
+
+
+def test_labels_on_the_working_grid_are_those_whose_centres_are_nearest() -> None:
+    labels = np.array([1, 2, 3, 4], dtype=np.uint8).reshape(1, 4, 1).repeat(2, axis=0)  # one slice of 4 rows, 2 columns
+    native = Volume(labels, (1.5, 1.5, 8.0), np.diag([-1.5, -1.5, 8.0, 1.0]))
+    # pixel i of n has its centre at (i + 1/2) 4 / n native pixels: 0.67, 2, 3.33 of three; 0.25, 0.75, ... of eight
+    assert working_labels(native, (3, 2))[0, :, 0].tolist() == [1, 3, 4]
+    assert working_labels(native, (8, 2))[0, :, 0].tolist() == [1, 1, 2, 2, 3, 3, 4, 4]
+    np.testing.assert_array_equal(working_labels(native, (4, 2))[0], labels[:, :, 0].T)
+    with pytest.raises(ValueError, match="size"):
+        working_labels(native, (0, 2))
+
+
+@pytest.mark.parametrize("spacing_mm", [1.0, 1.5, 2.7])
+def test_labels_stay_on_what_they_label_whatever_grid_and_orientation(spacing_mm: float) -> None:
+    x, y = np.indices((50, 40))
+    disc = np.repeat(((x - 20) ** 2 + (y - 25) ** 2 < 120)[:, :, None], 3, axis=2)
+    turned = Volume(disc.astype(np.float32), (1.5, 1.5, 8.0), np.diag([1.5, -1.5, 8.0, 1.0]))
+    slices = working_slices(turned, GridConfig(spacing_mm=spacing_mm, percentiles=(0.0, 100.0)))
+    labels = working_labels(turned.with_array(disc.astype(np.uint8)), slices.shape[1:])
+    assert labels.dtype == np.uint8
+    assert labels.shape == slices.shape
+    clear = np.abs(slices - 0.5) > 0.45
+    assert clear.mean() > 0.8
+    np.testing.assert_array_equal(labels[clear], slices[clear] > 0.5)
 
 
 # --- channels and padding
@@ -195,3 +220,63 @@ def test_a_negative_seed_is_refused() -> None:
     transform = TrainingTransform(GridConfig(crop=32), STILL)
     with pytest.raises(ValueError, match="seed"):
         transform(random_image(8, 8), -1)
+
+
+def test_augmented_slices_are_those_recorded() -> None:
+    """A seed means the same for ever: recorded before labels could go along."""
+    recorded = {
+        5: ([0.31336537, 0.38512820, 0.16799675], 0.48207000),
+        6: ([0.33837172, 0.58133042, 0.48514456], 0.43189153),
+    }
+    transform = TrainingTransform(GridConfig(crop=32), AugmentationConfig())
+    for seed, (levels, mean) in recorded.items():
+        augmented, _ = transform(random_image(40, 44), seed)
+        assert augmented[0, 16, 12:15].tolist() == pytest.approx(levels, abs=1e-5)
+        assert augmented.mean().item() == pytest.approx(mean, abs=1e-5)
+
+
+# --- maps that go along
+
+
+@pytest.mark.parametrize("size", [(40, 44), (70, 25), (20, 27)])
+def test_a_map_goes_where_its_slice_goes(size: tuple[int, int]) -> None:
+    """Where interpolation mixed nothing, the label map of a slice of two levels is the augmented slice."""
+    coarse = np.random.default_rng(0).integers(0, 2, (9, 9))
+    bright = np.kron(coarse, np.ones((8, 8)))[: size[0], : size[1]].astype(np.float32)
+    only_moving = AugmentationConfig(rotation_degrees=40.0, zoom=(0.7, 1.6), intensity_scale=0.0, gamma=(1.0, 1.0))
+    transform = TrainingTransform(GridConfig(crop=32), only_moving)
+    for seed in range(12):
+        image, _ = transform(np.stack([bright] * 3), seed)
+        moved = transform.moved(bright[None], seed)
+        unmixed = (image[0] < 1e-4) | (image[0] > 1 - 1e-4)
+        assert unmixed.float().mean() > 0.5
+        assert torch.equal(moved[0][unmixed], image[0][unmixed].round())
+        disagree = (moved[0] - image[0]).abs() > 0.75  # nearest is among the four pixels that were mixed
+        assert not disagree.any()
+
+
+def test_maps_go_along_whatever_becomes_of_grey_levels() -> None:
+    maps = random_image(40, 44)
+    strong = AugmentationConfig(intensity_scale=1.0, gamma=(0.2, 5.0))
+    for seed in range(5):
+        one, two = (TrainingTransform(GridConfig(crop=32), a).moved(maps, seed) for a in (strong, AugmentationConfig()))
+        assert torch.equal(one, two)
+
+
+def test_maps_keep_their_values_and_are_0_where_there_is_no_image() -> None:
+    maps = np.full((1, 20, 27), 255.0, dtype=np.float32)
+    transform = TrainingTransform(GridConfig(crop=32), AugmentationConfig(rotation_degrees=30.0))
+    moved, (_, box) = transform.moved(maps, 3), transform(np.ones((3, 20, 27), dtype=np.float32), 3)
+    assert set(moved.unique().tolist()) == {0.0, 255.0}
+    top, bottom, left, right = box.tolist()
+    moved[:, top:bottom, left:right] = 0.0
+    assert not moved.any()
+
+
+def test_maps_of_a_negative_seed_are_refused_and_the_input_is_left_alone() -> None:
+    maps, transform = random_image(40, 44), TrainingTransform(GridConfig(crop=32), AugmentationConfig())
+    maps.setflags(write=False)
+    transform.moved(maps, 0).zero_()
+    np.testing.assert_array_equal(maps, random_image(40, 44))
+    with pytest.raises(ValueError, match="seed"):
+        transform.moved(maps, -1)

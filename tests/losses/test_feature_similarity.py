@@ -42,8 +42,53 @@ def test_sum_over_all_pairs_is_the_same_without_matrix_products_and_in_any_chunk
                 edge = math.tanh(2.5 + math.log((delta + 1e-5) / (1 - delta + 1e-5)))
                 gate = 0.5 * (maps[b, :, *p] - maps[b, :, *q]).square().sum().item()
                 total -= math.exp(-distance / 50) / (50 * math.pi) * gate * edge / 20
-    monkeypatch.setattr(feature_similarity, "KERNEL_ENTRIES", 3 * 40)
+    monkeypatch.setattr(feature_similarity, "ENTRIES", 3 * 40)
     assert feature_similarity_loss(images, maps).item() == pytest.approx(total / 2, rel=1e-9)
+
+
+def _all_pairs(images: torch.Tensor, maps: torch.Tensor, *, sigma: float) -> torch.Tensor:
+    """Eq. 9-13 as printed, for every pair of pixels."""
+    height, width = maps.shape[2:]
+    place = torch.stack(torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")).flatten(1).double()
+    squares = (place[:, :, None] - place[:, None]).square().sum(dim=0)
+    spatial = torch.exp(-squares / (2 * sigma**2)) / (2 * math.pi * sigma**2)
+    colours, flat = images.flatten(2), maps.flatten(2)
+    delta = (colours[:, :, :, None] - colours[:, :, None]).abs().mean(dim=1)
+    edge = torch.tanh(2.5 + torch.log((delta + 1e-5) / (1 - delta + 1e-5)))
+    gate = 0.5 * (flat[:, :, :, None] - flat[:, :, None]).square().sum(dim=1)
+    return -(spatial * gate * edge).sum(dim=(1, 2)).mean() / (height * width)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_rows_beyond_the_reach_of_the_gaussian_change_neither_value_nor_gradient(channels: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(2, channels, 30, 6, dtype=torch.float64, generator=generator).expand(2, 3, 30, 6)
+    ramp = torch.linspace(0, 1, 30, dtype=torch.float64)[:, None].expand(2, 2, 30, 6)  # far pairs differ the most
+    maps = (0.9 * ramp + 0.1 * torch.rand(2, 2, 30, 6, dtype=torch.float64, generator=generator)).requires_grad_()
+    ours, printed = feature_similarity_loss(images, maps, sigma=2.0), _all_pairs(images, maps, sigma=2.0)
+    assert ours.item() == pytest.approx(printed.item(), rel=1e-6)
+    gradients = [torch.autograd.grad(loss, maps)[0] for loss in (ours, printed)]
+    torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-9)
+
+
+def test_pixels_outside_take_no_part_and_the_mean_runs_over_those_inside() -> None:
+    images, maps = _random_case()
+    inside = torch.zeros(2, 6, 9, dtype=torch.bool)
+    inside[:, 1:5, 3:8] = True
+    framed_images, framed_maps = torch.rand(2, 3, 6, 9, dtype=torch.float64), torch.randn(2, 3, 6, 9).double()
+    framed_images[:, :, 1:5, 3:8], framed_maps[:, :, 1:5, 3:8] = images, maps.detach()
+    framed_maps.requires_grad_()
+    loss = feature_similarity_loss(framed_images, framed_maps, inside=inside)
+    torch.testing.assert_close(loss, feature_similarity_loss(images, maps))
+    (gradient,) = torch.autograd.grad(loss, framed_maps)
+    assert torch.equal(gradient.abs().sum(dim=1) > 0, inside)
+
+
+def test_an_image_without_pixels_inside_adds_nothing() -> None:
+    images, maps = _random_case()
+    inside = torch.tensor([True, False])[:, None, None].expand(2, 4, 5)
+    half = feature_similarity_loss(images[:1], maps[:1]) / 2
+    torch.testing.assert_close(feature_similarity_loss(images, maps, inside=inside), half)
 
 
 def test_gradient_is_the_derivative() -> None:
@@ -81,6 +126,7 @@ def test_bad_arguments_are_refused_by_name() -> None:
         "images must be floats .B": lambda: loss(images[:, :1], maps),
         "maps": lambda: loss(images, maps[..., :2]),
         "sigma": lambda: loss(images, maps, sigma=0.0),
+        "inside": lambda: loss(images, maps, inside=torch.ones(2, 5, 4, dtype=torch.bool)),
     }.items():
         with pytest.raises(ValueError, match=argument):
             call()

@@ -60,6 +60,16 @@ def test_very_low_scores_can_still_be_drawn() -> None:
     assert logits.grad.isfinite().all()
 
 
+def test_positions_outside_are_never_drawn_however_likely() -> None:
+    logits = torch.zeros(1, 1, 2, 3)
+    logits[..., 2] = 100.0
+    inside = torch.tensor([[[True, True, False], [False, True, False]]])
+    drawn = sample_positions(logits, samples=200, generator=torch.Generator().manual_seed(0), inside=inside)
+    assert set(drawn.flatten().tolist()) == {0, 1, 4}
+    loss = importance_sampling_loss(logits, torch.zeros(1, 1), inside=inside)
+    assert loss.item() == pytest.approx(math.log(2))  # all that can be drawn are probabilities of 1/2
+
+
 def test_positions_may_be_int32() -> None:
     indices = torch.tensor([[[0, 1, 1]]])
     given = [importance_sampling_loss(LOGITS, torch.ones(1, 1), indices=i) for i in (indices, indices.int())]
@@ -75,6 +85,10 @@ def test_bad_arguments_are_refused_by_name() -> None:
         "samples": lambda: loss(LOGITS, present, samples=0),
         "indices must be in": lambda: loss(LOGITS, present, indices=torch.tensor([[[2]]])),
         "indices must hold integers": lambda: loss(LOGITS, present, indices=torch.tensor([[[1.0]]])),
+        "inside": lambda: loss(LOGITS, present, inside=torch.zeros(1, 1, 2, dtype=torch.bool)),
+        "inside must be .B,h,w.": lambda: inspect.unwrap(sample_positions)(
+            LOGITS, samples=1, inside=torch.ones(1, 2, 1, dtype=torch.bool)
+        ),
         "indices must be .* with S": lambda: loss(LOGITS, present, indices=torch.tensor([[1]])),
     }.items():
         with pytest.raises(ValueError, match=argument):

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from medwsss.losses.segmentation import balanced_cross_entropy, weighted_cross_entropy
+from medwsss.losses.segmentation import balanced_cross_entropy, noise_mitigation, weighted_cross_entropy
 
 Golden = Callable[[str], dict[str, np.ndarray]]
 
@@ -34,10 +34,32 @@ def test_weighted_loss_counts_uncertain_pixels_at_the_threshold_and_divides_by_a
     assert weighted_cross_entropy(LOGITS, LABELS, weights).item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_weighted_balanced_loss_weighs_the_sums_and_keeps_the_counts() -> None:
+    weights = torch.tensor([[[0.2, 1.0, 0.5, 1.0]]])
+    expected = 0.5 * 0.2 * math.log(2) + 0.5 * (math.log(4 / 3) + 0.5 * math.log(4)) / 2
+    assert balanced_cross_entropy(LOGITS, LABELS, weights=weights).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_pixel_counts_the_threshold_where_its_weight_does_not_exceed_it() -> None:
+    factors = noise_mitigation(torch.tensor([0.0, 0.25, 0.26, 1.0]), threshold=0.25)
+    assert factors.tolist() == [0.25, 0.25, 1.0, 1.0]
+
+
+def test_balanced_loss_with_threshold_one_is_the_unweighted_loss_and_with_zero_drops_the_uncertain_pixels() -> None:
+    logits, labels = _random_case()
+    certainty = torch.rand(2, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).round()
+    whole = balanced_cross_entropy(logits, labels, weights=noise_mitigation(certainty, threshold=1))
+    assert torch.equal(whole, balanced_cross_entropy(logits, labels))
+    dropped = balanced_cross_entropy(logits, labels, weights=noise_mitigation(certainty, threshold=0))
+    (gradient,) = torch.autograd.grad(dropped, logits)
+    assert torch.equal(gradient.abs().sum(dim=1) > 0, (certainty > 0) & (labels != 255))
+
+
 def test_gradients_are_the_derivatives() -> None:
     logits, labels = _random_case()
     weights = torch.linspace(0, 1, 32, dtype=torch.float64).reshape(2, 4, 4)
     assert torch.autograd.gradcheck(lambda x: balanced_cross_entropy(x, labels), (logits,))
+    assert torch.autograd.gradcheck(lambda x: balanced_cross_entropy(x, labels, weights=weights), (logits,))
     assert torch.autograd.gradcheck(lambda x: weighted_cross_entropy(x, labels, weights, threshold=0.5), (logits,))
 
 
@@ -90,7 +112,9 @@ def test_bad_arguments_are_refused_by_name() -> None:
         "labels must be .B,H,W.": lambda: inspect.unwrap(balanced_cross_entropy)(LOGITS, LABELS[:, :, :3]),
         "weights": lambda: weighted_cross_entropy(LOGITS, LABELS, weights * 255),
         "weights must be": lambda: inspect.unwrap(weighted_cross_entropy)(LOGITS, LABELS, weights[:, :, :2]),
+        "weights must be in": lambda: balanced_cross_entropy(LOGITS, LABELS, weights=-weights),
         "threshold": lambda: weighted_cross_entropy(LOGITS, LABELS, weights, threshold=2.0),
+        "threshold must be": lambda: noise_mitigation(weights, threshold=-0.1),
     }.items():
         with pytest.raises(ValueError, match=argument):
             call()

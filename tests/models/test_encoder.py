@@ -10,12 +10,19 @@ from safetensors.torch import save_file
 from medwsss.config.schema import EncoderConfig
 from medwsss.errors import ConfigError, WeightsError
 from medwsss.models import encoder as encoder_module
-from medwsss.models.encoder import Encoder
+from medwsss.models.encoder import CnnEncoder, VitEncoder, build_encoder, has_attention
 
 
-def tiny(**changes: object) -> Encoder:
+def tiny(**changes: object) -> VitEncoder:
     torch.manual_seed(0)
-    return Encoder(TINY_ENCODER_CONFIG.model_copy(update=changes), image_size=32).eval()
+    return VitEncoder(TINY_ENCODER_CONFIG.model_copy(update=changes), image_size=32).eval()
+
+
+def tiny_cnn(*, drop_path_rate: float = 0.0, **changes: object) -> CnnEncoder:
+    torch.manual_seed(0)
+    arguments = {"layers": [2, 1, 1, 1], "channels": [8, 8, 8, 24], "stem_width": 8, "drop_path_rate": drop_path_rate}
+    config = EncoderConfig(name="resnet18", pretrained=False, arguments=arguments).model_copy(update=changes)
+    return CnnEncoder(config, image_size=64).eval()
 
 
 def test_tokens_lie_on_a_grid_of_one_per_patch() -> None:
@@ -59,14 +66,14 @@ def test_gradients_reach_the_encoder_through_the_attention() -> None:
 
 def test_a_convolutional_stem_gives_the_same_grid() -> None:
     config = TINY_ENCODER_CONFIG.model_copy(update={"stem": "convolutional"})
-    encoder = Encoder(config, image_size=32)
+    encoder = VitEncoder(config, image_size=32)
     assert encoder.patch_size == 8
     assert encoder(torch.rand(1, 3, 32, 48)).tokens.shape == (1, 24, 4, 6)
 
 
 def test_a_convolutional_stem_without_embed_dim_is_refused() -> None:
     with pytest.raises(ConfigError, match="embed_dim"):
-        Encoder(EncoderConfig(pretrained=False, stem="convolutional"), image_size=32)
+        VitEncoder(EncoderConfig(pretrained=False, stem="convolutional"), image_size=32)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
@@ -90,7 +97,7 @@ def test_position_embeddings_of_another_size_are_resampled(tmp_path: Path) -> No
     path = tmp_path / "weights.safetensors"
     save_file(tiny().vit.state_dict(), path)
     config = TINY_ENCODER_CONFIG.model_copy(update={"weights": path})
-    assert Encoder(config, image_size=64).vit.pos_embed.shape[1] == 8 * 8 + 1
+    assert VitEncoder(config, image_size=64).vit.pos_embed.shape[1] == 8 * 8 + 1
 
 
 def test_weights_of_another_encoder_are_refused(tmp_path: Path) -> None:
@@ -134,19 +141,116 @@ def test_offline_the_hub_gives_advice_at_once(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(encoder_module, "_hub_answers", lambda: False)
     monkeypatch.setattr(encoder_module, "_is_cached", lambda name: False)
     with pytest.raises(WeightsError, match=r"timm/vit_base_patch16_224.*--weights FILE"):
-        Encoder(EncoderConfig(), image_size=224)
+        VitEncoder(EncoderConfig(), image_size=224)
 
 
 def test_an_unknown_encoder_is_refused() -> None:
     with pytest.raises(ConfigError, match="vit_nonsense"):
-        Encoder(EncoderConfig(name="vit_nonsense", pretrained=False), image_size=32)
+        VitEncoder(EncoderConfig(name="vit_nonsense", pretrained=False), image_size=32)
 
 
 def test_an_encoder_of_another_family_is_refused() -> None:
     with pytest.raises(ConfigError, match="resnet18"):
-        Encoder(EncoderConfig(name="resnet18", pretrained=False), image_size=32)
+        VitEncoder(EncoderConfig(name="resnet18", pretrained=False), image_size=32)
 
 
 def test_a_block_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ConfigError, match="block -4"):
         tiny(auxiliary_block=-4)
+
+
+def test_the_name_decides_which_encoder_is_built() -> None:
+    assert isinstance(build_encoder(TINY_ENCODER_CONFIG, image_size=32), VitEncoder)
+    assert isinstance(build_encoder(EncoderConfig(name="resnet18", pretrained=False), image_size=64), CnnEncoder)
+    names = ("vit_base_patch16_224.augreg_in21k", "deit_small_patch16_224", "resnet50.a1_in1k", "convnext_tiny")
+    assert [has_attention(EncoderConfig(name=name)) for name in names] == [True, True, False, False]
+
+
+def test_the_tokens_of_a_cnn_are_the_positions_of_its_final_map() -> None:
+    encoder, images = tiny_cnn(), torch.rand(2, 3, 64, 96)
+    features = encoder(images)
+    assert features.tokens.shape == features.auxiliary.shape == (2, encoder.dim, 2, 3) == (2, 24, 2, 3)
+    direct = encoder.cnn.forward_features((images - encoder.mean) / encoder.std)
+    torch.testing.assert_close(features.tokens, direct)
+
+
+def test_images_that_are_no_multiple_of_the_stride_are_covered_by_the_nearest_grid() -> None:
+    assert tiny_cnn()(torch.rand(1, 3, 60, 110)).tokens.shape == (1, 24, 2, 3)  # 60/32 = 1.9, 110/32 = 3.4
+
+
+def test_a_cnn_can_be_dilated_to_a_finer_grid() -> None:
+    config = EncoderConfig(name="resnet18", pretrained=False, arguments={"output_stride": 16})
+    encoder = build_encoder(config, image_size=32)
+    assert encoder.patch_size == 16
+    assert encoder(torch.rand(1, 3, 32, 32)).tokens.shape == (1, 512, 2, 2)
+
+
+def test_building_a_cnn_changes_no_batch_statistic() -> None:
+    assert tiny_cnn().cnn.bn1.running_mean.abs().sum() == 0
+
+
+def test_tokens_of_a_cnn_in_bfloat16_are_handed_on_in_single_precision() -> None:
+    assert tiny_cnn(precision="bfloat16")(torch.rand(1, 3, 64, 64)).tokens.dtype == torch.float32
+
+
+def test_weights_of_a_cnn_may_lack_the_counters_of_batch_normalisation(tmp_path: Path) -> None:
+    donor, path = tiny_cnn(), tmp_path / "weights.pth"
+    for parameter in donor.parameters():
+        torch.nn.init.normal_(parameter)
+    state = {name: tensor for name, tensor in donor.cnn.state_dict().items() if not name.endswith("_tracked")}
+    torch.save(state | {"fc.weight": torch.zeros(1000, 24)}, path)
+    loaded = tiny_cnn(weights=path)
+    torch.testing.assert_close(loaded.cnn.layer4.state_dict(), donor.cnn.layer4.state_dict())
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in loaded.weights_note
+
+
+def test_weights_of_a_transformer_do_not_fit_a_cnn(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file(tiny().vit.state_dict(), path)
+    with pytest.raises(WeightsError, match=r"does not fit this encoder: .* tensors missing"):
+        tiny_cnn(weights=path)
+
+
+def test_a_transformer_of_another_family_is_refused() -> None:
+    with pytest.raises(ConfigError, match="swin_tiny_patch4_window7_224' is neither"):
+        build_encoder(EncoderConfig(name="swin_tiny_patch4_window7_224", pretrained=False), image_size=224)
+
+
+def test_a_cnn_with_a_convolutional_stem_or_a_crop_below_its_stride_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"stem=convolutional is for vision transformers"):
+        tiny_cnn(stem="convolutional")
+    with pytest.raises(ConfigError, match="less than one patch of 32"):
+        CnnEncoder(EncoderConfig(name="resnet18", pretrained=False), image_size=24)
+
+
+def test_drop_path_grows_with_depth_to_the_rate_that_is_set() -> None:
+    arguments = {**TINY_ENCODER_CONFIG.arguments, "drop_path_rate": 0.15}  # three blocks: 0, 0.075, 0.15
+    encoder = tiny(arguments=arguments)
+    for rate in (0.0, 0.1):  # twice: the share of a block outlives a rate of 0
+        encoder.set_adjustment(drop_path=rate, dropout=0.0)
+    rates = [block.drop_path2.drop_prob for block in encoder.vit.blocks[1:]]
+    assert rates == pytest.approx([0.05, 0.1])
+
+
+def test_dropout_reaches_tokens_and_leaves_attention_weights_alone() -> None:
+    encoder = tiny()
+    encoder.set_adjustment(drop_path=0.0, dropout=0.01)
+    block = encoder.vit.blocks[0]
+    rates = [layer.p for layer in (encoder.vit.pos_drop, block.attn.proj_drop, block.mlp.drop1, block.mlp.drop2)]
+    assert rates == [0.01] * 4
+    assert block.attn.attn_drop.p == 0
+
+
+def test_a_cnn_drops_paths_and_entries_of_its_final_map_while_it_trains() -> None:
+    encoder, images = tiny_cnn(drop_path_rate=0.2), torch.rand(2, 3, 64, 64)
+    encoder.set_adjustment(drop_path=0.1, dropout=0.5)
+    assert encoder.cnn.layer4[0].drop_path.drop_prob == pytest.approx(0.1)
+    torch.testing.assert_close(encoder(images).tokens, encoder(images).tokens)
+    encoder.train()
+    first, second = (encoder(images).tokens == 0 for _ in range(2))
+    assert not torch.equal(first, second)
+
+
+def test_drop_path_without_layers_for_it_is_refused() -> None:
+    with pytest.raises(ConfigError, match="encoder resnet18 was built without drop-path layers"):
+        tiny_cnn().set_adjustment(drop_path=0.1, dropout=0.0)

@@ -51,6 +51,14 @@ def test_refinement_sees_the_present_channels_of_every_class_and_scale() -> None
     torch.testing.assert_close(seen[2], torch.stack([probs[0], probs[2] ** 0.5]))
 
 
+@pytest.mark.parametrize("levels", [3, 1000])
+def test_comparing_with_the_rivals_gives_the_arg_max_of_every_scaled_map_even_where_channels_tie(levels: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    probs = torch.randint(0, levels + 1, (5, 30, 31), generator=generator) / levels  # few levels: many equal channels
+    every = response_scaling_weights(probs, scales=SCALES, refine=lambda scaled: scaled)
+    assert torch.equal(response_scaling_weights(probs, scales=SCALES), every)
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("with_crf", [False, True])
 def test_weights_equal_the_recorded_cases(golden, with_crf: bool) -> None:

@@ -1,0 +1,103 @@
+"""A folder of pseudo-labels: what ``medwsss pseudo-label`` writes, and ``--method retrain`` learns from.
+
+``pseudo.json`` says what it was made of; ``labels/NAME`` holds 0 to K and 255, ``weights/NAME`` how far a label is to
+be trusted. Photographs are PNG (weights as floor(255 W)), volumes NIfTI (weights as float32).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from medwsss.data.writing import written_whole
+from medwsss.errors import DatasetError, OutputError
+from medwsss.labels import LabelSet
+
+RECORD = "pseudo.json"
+LABELS = "labels"
+WEIGHTS = "weights"
+
+
+@dataclass(frozen=True)
+class PseudoRecord:
+    """What the labels are and where they come from."""
+
+    dataset: str
+    """Name of the data set, such as acdc."""
+    task: str
+    """Name of the label set."""
+    classes: tuple[str, ...]
+    split_hash: str
+    """Of the split of the run: its held-out part has no pseudo-labels."""
+    suffix: str
+    """Of the files in ``labels`` and ``weights``: .png or .nii.gz."""
+    names: tuple[str, ...]
+    """Of images or cases."""
+    provenance: dict[str, Any]
+    """Run, checkpoint, source of the labels, scales and refinement of the weights."""
+
+
+@dataclass(frozen=True)
+class PseudoFolder:
+    """A complete folder."""
+
+    root: Path
+    record: PseudoRecord
+
+    def labels_file(self, name: str) -> Path:
+        return self.root / LABELS / f"{name}{self.record.suffix}"
+
+    def weights_file(self, name: str) -> Path:
+        return self.root / WEIGHTS / f"{name}{self.record.suffix}"
+
+
+def write_pseudo_record(root: Path, record: PseudoRecord) -> None:
+    """Store the record; it is written last, so that a folder with one is complete.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    try:
+        with written_whole(root / RECORD) as partial:
+            partial.write_text(json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {root / RECORD}: {error.strerror}; choose another --out") from None
+
+
+def open_pseudo_folder(
+    root: Path, *, dataset: str, label_set: LabelSet, split_hash: str, names: Sequence[str]
+) -> PseudoFolder:
+    """A folder that fits a run: the same data set, classes and split, and files for every name.
+
+    Raises:
+        DatasetError: the folder is missing, incomplete, or made from another data set, task or split.
+    """
+    record = _read_record(root)
+    checks = {
+        "data set": (record.dataset, dataset),
+        "task": (record.task, label_set.name),
+        "classes": (record.classes, label_set.names),
+        "split": (record.split_hash, split_hash),
+    }
+    for what, (theirs, ours) in checks.items():
+        if theirs != ours:
+            raise DatasetError(f"{root} was made with another {what} ({theirs}, this run has {ours}): make it again")
+    folder = PseudoFolder(root, record)
+    files = [file for name in names for file in (folder.labels_file(name), folder.weights_file(name))]
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise DatasetError(f"{root} is incomplete: {len(missing)} files are missing, first {missing[0]}: make it again")
+    return folder
+
+
+def _read_record(root: Path) -> PseudoRecord:
+    path = root / RECORD
+    if not path.is_file():
+        raise DatasetError(f"{root} holds no complete pseudo-labels (no {RECORD}): make them with medwsss pseudo-label")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        lists = {key: tuple(content[key]) for key in ("classes", "names")}
+        return PseudoRecord(**{**content, **lists})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{path} is damaged ({' '.join(str(error).split())}): make it again") from None

@@ -1,0 +1,70 @@
+"""URN inside the segmentation loss: pixels whose label flips when responses are scaled teach less."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from medwsss.config.schema import ResponseScalingConfig
+from medwsss.data.sample import Batch
+from medwsss.labels import BACKGROUND, IGNORE
+from medwsss.losses.segmentation import balanced_cross_entropy, noise_mitigation
+from medwsss.methods.method import LossTerms
+from medwsss.refinement.crf import dense_crf
+from medwsss.refinement.pixel_adaptive import pixel_adaptive_refinement
+from medwsss.refinement.response_scaling import response_scaling_weights
+
+
+class ResponseScaling:
+    """Noise mitigation by the decoder's own prediction at every step, which needs no second stage (Eq. 6-13)."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"segmentation_logits", "pseudo_labels"})
+
+    def __init__(self, config: ResponseScalingConfig) -> None:
+        self.config = config
+
+    def __call__(self, terms: LossTerms, batch: Batch, *, generator: torch.Generator) -> LossTerms:
+        """Replaces "segmentation" by the balanced loss in which a pixel counts Y of Eq. 12."""
+        logits, labels = terms.maps.segmentation_logits, terms.maps.pseudo_labels
+        if logits is None or labels is None:
+            return terms
+        factors = noise_mitigation(self.weights(logits, labels, batch), threshold=self.config.threshold)
+        mitigated = balanced_cross_entropy(logits, labels, weights=factors)
+        return replace(terms, values={**terms.values, "segmentation": mitigated})
+
+    @torch.no_grad()
+    def weights(
+        self, logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"], batch: Batch
+    ) -> Float[Tensor, "b h w"]:
+        """W = 1 − U of every pixel; 1 in the padding, and in images without a labelled pixel."""
+        probs = logits.float().softmax(dim=1)
+        weights = torch.ones_like(probs[:, 0])
+        for index, (top, bottom, left, right) in enumerate(batch.boxes.tolist()):
+            area = (slice(top, bottom), slice(left, right))
+            classes = present_classes(labels[index])
+            if len(classes) > 1:  # the background alone cannot flip
+                weights[index][area] = response_scaling_weights(
+                    probs[index, classes][:, *area],
+                    scales=self.config.scales,
+                    refine=self._refinement(batch.images[index][:, *area]),
+                )
+        return weights
+
+    def _refinement(self, image: Float[Tensor, "3 h w"]) -> Callable[[Tensor], Tensor] | None:
+        match self.config.refine:
+            case "none":
+                return None
+            case "par":
+                return lambda probs: pixel_adaptive_refinement(image[None], probs[None])[0]
+            case "crf":
+                return partial(dense_crf, (255 * image).round().byte().permute(1, 2, 0).contiguous())
+
+
+def present_classes(labels: Int[Tensor, "h w"]) -> Int[Tensor, " k"]:
+    """The channels that take part: the background and the classes among the labels, in their order."""
+    seen = torch.unique(labels[labels != IGNORE])
+    return torch.cat([seen.new_tensor([BACKGROUND]), seen[seen != BACKGROUND]])

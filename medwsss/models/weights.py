@@ -1,0 +1,64 @@
+"""Weights of a network from a local file."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from medwsss.errors import WeightsError
+
+State = dict[str, Tensor]
+"""Tensors by name."""
+
+
+def load_weights(network: nn.Module, path: Path, *, adapted: Callable[[State], State]) -> str:
+    """Load weights from a local file; returns one line with its SHA-256 for the log and the run folder.
+
+    Args:
+        network: takes every tensor that it has a name for; the counters of batch normalisation may be missing.
+        path: .safetensors or .pth file.
+        adapted: turns the tensors of the file into those of the network, such as position embeddings of another size.
+
+    Raises:
+        WeightsError: the file is missing, unreadable, holds code instead of tensors, or fits another network.
+    """
+    try:
+        state = adapted(_read_state(path))
+    except (RuntimeError, ValueError, IndexError, KeyError):  # reshaping by name, before anything is compared
+        raise WeightsError(
+            f"{path} does not fit this encoder: choose the encoder.name the file was made with"
+        ) from None
+    own = network.state_dict()
+    missing = sorted(name for name in set(own) - set(state) if not name.endswith("num_batches_tracked"))
+    misfits = sorted(name for name in set(own) & set(state) if own[name].shape != state[name].shape)
+    if missing or misfits:
+        example = (missing or misfits)[0]
+        raise WeightsError(
+            f"{path} does not fit this encoder: {len(missing)} tensors missing, {len(misfits)} of another shape"
+            f" (first: {example}); choose the encoder.name the file was made with"
+        )
+    network.load_state_dict(own | {name: tensor for name, tensor in state.items() if name in own})
+    return f"weights: {path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def _read_state(path: Path) -> State:
+    if not path.is_file():
+        raise WeightsError(f"no weights file at {path}")
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, EOFError) as error:
+        reason = " ".join(str(error).split())[:200] or "it ends too early"
+        raise WeightsError(f"cannot read weights {path}: {reason}; fetch the file again") from None
+    except Exception:  # unpickling refuses foreign code with several exception types, and advice that is not ours
+        raise WeightsError(f"{path} is refused: it holds more than tensors, perhaps code; pass .safetensors") from None
+    for key in ("state_dict", "model"):
+        loaded = loaded.get(key, loaded) if isinstance(loaded, dict) else loaded
+    if not isinstance(loaded, dict) or not all(isinstance(n, str) and isinstance(t, Tensor) for n, t in loaded.items()):
+        raise WeightsError(f"{path} holds no table of tensors by name: pass the state dict of an encoder")
+    return loaded
