@@ -109,7 +109,8 @@ def bench_loss() -> None:
     print_ratio("similarity loss, forward and backward", paired_medians(runs, 3))
     ours, published = peak_mib("ours"), peak_mib("published")
     print(
-        f"similarity loss, memory above the inputs: published form (one image) {published:.0f} MiB, ours (all) {ours:.0f} MiB"
+        f"similarity loss, memory above the inputs: published form (one image) {published:.0f} MiB, "
+        f"ours (all) {ours:.0f} MiB"
     )
 
 
