@@ -16,8 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from medwsss.config.addons import AddOnsConfig, ResponseScalingConfig
 from medwsss.config.loading import load_config, read_layer
-from medwsss.config.schema import AddOnsConfig, ResponseScalingConfig, RunConfig
+from medwsss.config.schema import RunConfig
 from medwsss.data.sample import Batch, photograph_key
 from medwsss.labels import VOC_LABELS, LabelSet
 from medwsss.losses.feature_similarity import feature_similarity_loss

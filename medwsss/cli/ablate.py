@@ -165,8 +165,8 @@ def config_file(name: str | None, dataset: str | None) -> Path | None:
     Raises:
         ConfigError: none of that name is shipped.
     """
+    from medwsss.config.data import DATASET_NAMES
     from medwsss.config.loading import preset_path
-    from medwsss.config.schema import DATASET_NAMES
 
     if name is None or Path(name).is_file() or name.endswith((".yaml", ".yml")):
         return None if name is None else Path(name)
@@ -220,7 +220,7 @@ def _shown(table: "Grid", runs: "Sequence[PlannedRun]") -> tuple[tuple[str, ...]
 
 def _check_varied(base: "RunConfig", vary: str) -> None:
     """Refuse to vary the data where they are fixed."""
-    from medwsss.config.schema import VolumeDataConfig
+    from medwsss.config.data import VolumeDataConfig
     from medwsss.errors import ConfigError
 
     if vary != "data":
@@ -233,7 +233,7 @@ def _check_varied(base: "RunConfig", vary: str) -> None:
 
 def _about(source: Path, config: str | None, base: "RunConfig", assignments: list[str], device: str) -> dict[str, str]:
     """Where the numbers come from, in words."""
-    from medwsss.config.schema import VolumeDataConfig
+    from medwsss.config.data import VolumeDataConfig
 
     volumes = isinstance(base.data, VolumeDataConfig)
     generated = f"generated phantom of {base.data.phantom.patients} patients" if volumes else ""  # type: ignore

@@ -42,7 +42,7 @@ def predict(
     from medwsss.cli.options import check_folder, chosen, refuse_options
     from medwsss.cli.predict_photographs import predict_photographs
     from medwsss.cli.predict_volumes import predict_volumes
-    from medwsss.config.schema import VolumeDataConfig
+    from medwsss.config.data import VolumeDataConfig
     from medwsss.engine.device import resolve_device
     from medwsss.engine.predict import MAPS
     from medwsss.engine.run_folder import open_run

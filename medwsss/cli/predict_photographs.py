@@ -130,7 +130,7 @@ def predict_list(
 
 def map_background(config: "RunConfig") -> float:
     """Score that activation maps must exceed in labels made from them; those of ``retrain`` are probabilities."""
-    from medwsss.config.schema import RetrainConfig
+    from medwsss.config.methods import RetrainConfig
 
     return 0.5 if isinstance(config.method, RetrainConfig) else config.method.cam.background
 

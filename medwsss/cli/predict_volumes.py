@@ -32,7 +32,7 @@ def predict_volumes(
 ) -> dict[str, str]:
     """Segment every input; answers the items that failed, with the reason."""
     from medwsss.cli.progress import progress
-    from medwsss.config.schema import VolumeDataConfig
+    from medwsss.config.data import VolumeDataConfig
     from medwsss.engine.predict import claim_outputs, predict_item, write_record
     from medwsss.engine.run_folder import load_method
     from medwsss.errors import MedwsssError

@@ -12,7 +12,8 @@ import typer
 if TYPE_CHECKING:
     import torch
 
-    from medwsss.config.schema import DataConfig, RunConfig
+    from medwsss.config.data import DataConfig
+    from medwsss.config.schema import RunConfig
     from medwsss.data.prepared import PreparedData
     from medwsss.data.pseudo_folder import PseudoFolder, PseudoRecord
     from medwsss.engine.pseudo_labels import Recipe
@@ -88,7 +89,10 @@ def chosen_recipe(config: "RunConfig", source: str | None, scales: str | None, r
             run cannot give.
     """
     from medwsss.cli.options import chosen
-    from medwsss.config.schema import PixelAdaptiveConfig, ResponseScalingConfig, RetrainConfig, VolumeDataConfig
+    from medwsss.config.addons import ResponseScalingConfig
+    from medwsss.config.data import VolumeDataConfig
+    from medwsss.config.maps import PixelAdaptiveConfig
+    from medwsss.config.methods import RetrainConfig
     from medwsss.engine.pseudo_labels import Recipe
     from medwsss.errors import ConfigError
 
@@ -137,7 +141,7 @@ def data_of_run(run: "RunFolder", config: "DataConfig", root: Path | None) -> "P
         SplitError, ImageLabelsError, VolumeError: the data set of the run has changed or is damaged.
     """
     from medwsss.cli.train import data_root, loaded_data
-    from medwsss.config.schema import SplitConfig, VolumeDataConfig
+    from medwsss.config.data import SplitConfig, VolumeDataConfig
     from medwsss.data.splits import read_split
     from medwsss.errors import DatasetError, ImageLabelsError, SplitError
 
@@ -173,7 +177,7 @@ def record_of(
     Raises:
         CheckpointError: the checkpoint is damaged, or was trained with another split.
     """
-    from medwsss.config.schema import VolumeDataConfig
+    from medwsss.config.data import VolumeDataConfig
     from medwsss.data.pseudo_folder import PseudoRecord
     from medwsss.engine.checkpoint import read_state
     from medwsss.errors import CheckpointError

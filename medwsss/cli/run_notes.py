@@ -36,8 +36,8 @@ def unlike_paper(config: "RunConfig") -> str:
     For photographs those are the shipped ones; for volumes, where the paper gives none, the defaults of method and
     encoder.
     """
+    from medwsss.config.data import PhotographDataConfig
     from medwsss.config.loading import defaults_of, differences, load_config, preset_path, read_layer
-    from medwsss.config.schema import PhotographDataConfig
 
     paper = defaults_of(config)
     sections: tuple[str, ...] = ("method.", "encoder.", "addons.")
@@ -52,7 +52,7 @@ def unlike_paper(config: "RunConfig") -> str:
 
 def described_method(config: "RunConfig") -> str:
     """The method and its add-ons, such as ``unia with isl, fsl``."""
-    from medwsss.config.schema import ADD_ON_NAMES
+    from medwsss.config.addons import ADD_ON_NAMES
 
     enabled = [name for name in ADD_ON_NAMES if getattr(config.addons, name).enabled]
     return " with ".join([config.method.name, ", ".join(enabled)]) if enabled else config.method.name

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from medwsss.config.schema import DataConfig, RunConfig, VolumeDataConfig
+    from medwsss.config.data import DataConfig, VolumeDataConfig
+    from medwsss.config.schema import RunConfig
     from medwsss.data.prepared import PreparedData
     from medwsss.data.sample import TrainingSet
     from medwsss.engine.run_folder import RunFolder
@@ -98,8 +99,9 @@ def resolved_config(
         ConfigError: an unknown method or setting, or a value out of range.
     """
     from medwsss.cli.options import chosen
+    from medwsss.config.data import DATASET_NAMES
     from medwsss.config.loading import load_config, override_layer, preset_path, read_layer
-    from medwsss.config.schema import DATASET_NAMES, METHOD_NAMES
+    from medwsss.config.methods import METHOD_NAMES
 
     name = chosen("method", method or METHOD_NAMES[0], METHOD_NAMES)
     path = file or preset_path(dataset or DATASET_NAMES[0], *([f"{name}-cpu", name] if cpu else [name]))
@@ -116,7 +118,7 @@ def chosen_add_ons(names: str | None) -> dict[str, Any]:
         ConfigError: an unknown add-on, with the nearest name.
     """
     from medwsss.cli.options import chosen
-    from medwsss.config.schema import ADD_ON_NAMES
+    from medwsss.config.addons import ADD_ON_NAMES
 
     listed = [name.strip() for name in names.split(",")] if names else []
     return {chosen("add-on", name, ADD_ON_NAMES): {"enabled": True} for name in listed}
@@ -190,7 +192,7 @@ def loaded_data(config: "DataConfig", root: Path, *, tags: Path | None) -> "Prep
 
 def training_samples(config: "RunConfig", data: "PreparedData") -> "TrainingSet":
     """What a run learns from: images with their tags or, for ``retrain``, with stored pseudo-labels."""
-    from medwsss.config.schema import RetrainConfig
+    from medwsss.config.methods import RetrainConfig
     from medwsss.data.pseudo_sets import pseudo_training_set
 
     if isinstance(config.method, RetrainConfig):
@@ -213,7 +215,7 @@ def data_root(config: "DataConfig") -> Path:
     Raises:
         ConfigError: photographs without a folder.
     """
-    from medwsss.config.schema import VolumeDataConfig
+    from medwsss.config.data import VolumeDataConfig
     from medwsss.errors import ConfigError
 
     if config.root is not None:
@@ -238,7 +240,7 @@ def phantom_root(config: "VolumeDataConfig") -> Path:
 
 
 def _default_out(config: "RunConfig") -> Path:
-    from medwsss.config.schema import VolumeDataConfig
+    from medwsss.config.data import VolumeDataConfig
 
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     task = [config.data.task] if isinstance(config.data, VolumeDataConfig) else []

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from medwsss.config.schema import DataConfig, PhotographDataConfig, VolumeDataConfig
+from medwsss.config.data import DataConfig, PhotographDataConfig, VolumeDataConfig
 from medwsss.data.coco import Coco
 from medwsss.data.image_set import ImageSet
 from medwsss.data.loading import VolumeData, load_acdc

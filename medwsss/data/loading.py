@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from medwsss.config.schema import VolumeDataConfig
+from medwsss.config.data import VolumeDataConfig
 from medwsss.data.acdc import Study, find_studies, reference_masks
 from medwsss.data.image_labels import image_labels_from_masks, read_image_labels, write_image_labels
 from medwsss.data.prepared import PreparedData, tags_source

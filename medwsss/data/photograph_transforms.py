@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torchvision.transforms.v2 import functional
 
-from medwsss.config.schema import PhotographAugmentationConfig
+from medwsss.config.data import PhotographAugmentationConfig
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Mean red, green and blue of ImageNet's training images (ILSVRC 2012), as torchvision and timm normalise with it."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from medwsss.config.schema import PhotographDataConfig
+from medwsss.config.data import PhotographDataConfig
 from medwsss.data.image_files import read_photograph
 from medwsss.data.image_labels import ImageLabels, write_image_labels
 from medwsss.data.image_set import ImageSet

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from medwsss.config.schema import DataConfig, PhotographDataConfig
+from medwsss.config.data import DataConfig, PhotographDataConfig
 from medwsss.data.image_labels import ImageLabels
 from medwsss.data.sample import TrainingSet
 from medwsss.data.splits import Split

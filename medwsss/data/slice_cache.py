@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
-from medwsss.config.schema import GridConfig
+from medwsss.config.data import GridConfig
 from medwsss.data.acdc import Frame, load_frame
 from medwsss.data.transforms import working_slices
 from medwsss.data.writing import written_whole

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 
-from medwsss.config.schema import GridConfig, VolumeDataConfig
+from medwsss.config.data import GridConfig, VolumeDataConfig
 from medwsss.data.acdc import PHASES, Frame, Study
 from medwsss.data.image_labels import ImageLabels
 from medwsss.data.sample import Draw, Sample, SliceKey, TrainingSet

@@ -20,7 +20,7 @@ from monai.transforms import (
 from torch import Tensor
 from torch.nn import functional
 
-from medwsss.config.schema import AugmentationConfig, GridConfig
+from medwsss.config.data import AugmentationConfig, GridConfig
 from medwsss.errors import MedwsssWarning
 from medwsss.volumes.slicing import slices_of
 from medwsss.volumes.volume import Volume

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from medwsss.config.schema import GridConfig, InferenceConfig
+from medwsss.config.data import GridConfig
+from medwsss.config.training import InferenceConfig
 from medwsss.data.transforms import channels_of, native_maps, working_slices
 from medwsss.methods.method import Method, Prediction
 from medwsss.volumes.reassembly import reassemble, reassemble_channels

@@ -9,7 +9,7 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from medwsss.cam.pseudo_labels import argmax_cams
-from medwsss.config.schema import CrfConfig, InferenceConfig
+from medwsss.config.training import CrfConfig, InferenceConfig
 from medwsss.data.photograph_transforms import as_network_input
 from medwsss.engine.infer import predict_views
 from medwsss.methods.method import Method

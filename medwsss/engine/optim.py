@@ -4,7 +4,8 @@ import math
 
 import torch
 
-from medwsss.config.schema import TrainingConfig, iteration_of
+from medwsss.config.section import iteration_of
+from medwsss.config.training import TrainingConfig
 from medwsss.methods.method import Method
 
 

@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from medwsss.config.schema import GridConfig, InferenceConfig, RunConfig
+from medwsss.config.data import GridConfig
+from medwsss.config.schema import RunConfig
+from medwsss.config.training import InferenceConfig
 from medwsss.data.acdc import PHASES, Frame, Study, case_id, load_frame
 from medwsss.data.image_labels import ImageLabels
 from medwsss.data.sample import SliceKey

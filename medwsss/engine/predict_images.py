@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 
-from medwsss.config.schema import InferenceConfig
+from medwsss.config.training import InferenceConfig
 from medwsss.data.image_files import read_photograph, write_grey_image, write_label_image
 from medwsss.data.writing import written_whole
 from medwsss.engine.infer_images import ImageSegmentation, cam_labels, image_cams, segment_image

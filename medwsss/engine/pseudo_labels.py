@@ -15,7 +15,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 
-from medwsss.config.schema import GridConfig, InferenceConfig, PixelAdaptiveConfig, ResponseScalingConfig
+from medwsss.config.addons import ResponseScalingConfig
+from medwsss.config.data import GridConfig
+from medwsss.config.maps import PixelAdaptiveConfig
+from medwsss.config.training import InferenceConfig
 from medwsss.data.image_files import read_photograph, write_grey_image, write_label_image
 from medwsss.data.image_labels import ImageLabels
 from medwsss.data.photograph_transforms import as_network_input

@@ -4,7 +4,7 @@ from functools import partial
 
 import torch
 
-from medwsss.config.schema import InferenceConfig
+from medwsss.config.training import InferenceConfig
 from medwsss.data.acdc import reference_masks
 from medwsss.data.loading import VolumeData
 from medwsss.data.photographs import PhotographData

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from medwsss.config.schema import CrfConfig, InferenceConfig
+from medwsss.config.training import CrfConfig, InferenceConfig
 from medwsss.data.image_files import read_photograph
 from medwsss.data.photographs import PhotographData
 from medwsss.data.sample import photograph_key

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 
-from medwsss.config.schema import InferenceConfig
+from medwsss.config.training import InferenceConfig
 from medwsss.data.acdc import PHASES, case_id, load_frame, load_reference
 from medwsss.data.loading import VolumeData
 from medwsss.data.sample import SliceKey

@@ -1,6 +1,7 @@
 """The methods, by name."""
 
-from medwsss.config.schema import EncoderConfig, RunConfig
+from medwsss.config.encoder import EncoderConfig
+from medwsss.config.schema import RunConfig
 from medwsss.errors import ConfigError
 from medwsss.labels import LabelSet
 from medwsss.methods.addons import with_add_ons

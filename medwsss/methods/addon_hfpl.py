@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from medwsss.cam.maps import keep_tagged, max_normalised
-from medwsss.config.schema import FeatureSimilarityConfig, ImportanceSamplingConfig
+from medwsss.config.addons import FeatureSimilarityConfig, ImportanceSamplingConfig
 from medwsss.data.sample import Batch
 from medwsss.losses.feature_similarity import feature_similarity_loss
 from medwsss.losses.importance_sampling import importance_sampling_loss

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from medwsss.config.schema import ResponseScalingConfig
+from medwsss.config.addons import ResponseScalingConfig
 from medwsss.data.sample import Batch
 from medwsss.labels import BACKGROUND, IGNORE
 from medwsss.losses.segmentation import balanced_cross_entropy, noise_mitigation

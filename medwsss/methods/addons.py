@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from medwsss.config.schema import AddOnsConfig
+from medwsss.config.addons import AddOnsConfig
 from medwsss.data.sample import Batch
 from medwsss.errors import ConfigError
 from medwsss.methods.addon_hfpl import FeatureSimilarity, ImportanceSampling

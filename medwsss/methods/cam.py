@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from medwsss.config.schema import CamBaselineConfig
+from medwsss.config.methods import CamBaselineConfig
 from medwsss.data.sample import Batch
 from medwsss.losses.classification import multi_label_loss
 from medwsss.methods.cam_prediction import CamMethod

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from medwsss.cam.maps import keep_tagged
 from medwsss.cam.multi_scale import multi_scale_cams
-from medwsss.config.schema import CamConfig, PixelAdaptiveConfig
+from medwsss.config.maps import CamConfig, PixelAdaptiveConfig
 from medwsss.data.sample import Batch
 from medwsss.methods.method import Explanation, Method, Prediction, colour_labels, entropy, likely_classes
 from medwsss.models.encoder import Encoder

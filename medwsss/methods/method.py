@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from medwsss.boxes import inside_boxes
-from medwsss.config.schema import CamConfig, PixelAdaptiveConfig
+from medwsss.config.maps import CamConfig, PixelAdaptiveConfig
 from medwsss.data.sample import Batch
 from medwsss.models.encoder import Encoder
 from medwsss.refinement.pixel_adaptive import refined_pseudo_labels

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from medwsss.config.schema import RetrainConfig
+from medwsss.config.methods import RetrainConfig
 from medwsss.data.sample import Batch
 from medwsss.losses.segmentation import balanced_cross_entropy, noise_mitigation, weighted_cross_entropy
 from medwsss.methods.method import Explanation, LossTerms, Method, Prediction, StepMaps, entropy, gated_probs

@@ -10,7 +10,7 @@ from torch import Tensor
 from medwsss.cam.maps import keep_tagged, min_max_normalised, reweighted_cams
 from medwsss.cam.multi_scale import multi_scale_cams
 from medwsss.cam.pseudo_labels import threshold_cams
-from medwsss.config.schema import UniAConfig
+from medwsss.config.unia import UniAConfig
 from medwsss.data.sample import Batch
 from medwsss.losses.classification import multi_label_loss
 from medwsss.losses.contrastive_affinity import contrastive_affinity_loss

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from medwsss.config.schema import EncoderConfig, UsageConfig
+from medwsss.config.encoder import EncoderConfig
+from medwsss.config.methods import UsageConfig
 from medwsss.data.sample import Batch
 from medwsss.errors import ConfigError
 from medwsss.losses.classification import multi_label_loss

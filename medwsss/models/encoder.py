@@ -24,7 +24,7 @@ from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_
 from timm.models.vision_transformer_hybrid import ConvStem
 from torch import Tensor, nn
 
-from medwsss.config.schema import EncoderConfig
+from medwsss.config.encoder import EncoderConfig
 from medwsss.errors import ConfigError, WeightsError
 from medwsss.models.weights import State, load_weights
 

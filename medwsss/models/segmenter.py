@@ -7,7 +7,8 @@ from jaxtyping import Float
 from monai.networks.nets import UNet
 from torch import Tensor, nn
 
-from medwsss.config.schema import EncoderConfig, RetrainConfig, UNetConfig
+from medwsss.config.encoder import EncoderConfig
+from medwsss.config.methods import RetrainConfig, UNetConfig
 from medwsss.errors import ConfigError
 from medwsss.models.decoder import LargeFov
 from medwsss.models.encoder import Encoder, build_encoder

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from medwsss.config.schema import UncertaintyConfig
+from medwsss.config.unia import UncertaintyConfig
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import pytest
 from fakes.acdc import fake_patients, write_acdc
 
 from medwsss.cli.train import loaded_data, resolved_config
-from medwsss.config.schema import VolumeDataConfig
+from medwsss.config.data import VolumeDataConfig
 from medwsss.data.acdc import reference_masks
 from medwsss.data.image_labels import write_image_labels
 from medwsss.errors import ConfigError

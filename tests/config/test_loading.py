@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from medwsss.config.data import PhotographDataConfig
 from medwsss.config.loading import (
     defaults_of,
     differences,
@@ -12,7 +13,9 @@ from medwsss.config.loading import (
     read_layer,
     to_yaml,
 )
-from medwsss.config.schema import PhotographDataConfig, RunConfig, UniAConfig, iteration_of
+from medwsss.config.schema import RunConfig
+from medwsss.config.section import iteration_of
+from medwsss.config.unia import UniAConfig
 from medwsss.errors import ConfigError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"

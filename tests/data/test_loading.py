@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fakes.acdc import fake_patients, write_acdc
 
-from medwsss.config.schema import GridConfig, SplitConfig, VolumeDataConfig
+from medwsss.config.data import GridConfig, SplitConfig, VolumeDataConfig
 from medwsss.data import VOLUME_SETS
 from medwsss.data.acdc import reference_masks
 from medwsss.data.loading import load_acdc

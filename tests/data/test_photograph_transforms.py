@@ -7,7 +7,7 @@ import pytest
 import torch
 from jaxtyping import UInt8
 
-from medwsss.config.schema import PhotographAugmentationConfig
+from medwsss.config.data import PhotographAugmentationConfig
 from medwsss.data.photograph_transforms import IMAGENET_MEAN, PhotographTransform, as_network_input
 
 STILL = PhotographAugmentationConfig(scale=(1.0, 1.0), flip_probability=0.0, photometric_probability=0.0)

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from medwsss.config.schema import PhotographAugmentationConfig, PhotographDataConfig
+from medwsss.config.data import PhotographAugmentationConfig, PhotographDataConfig
 from medwsss.data.image_files import read_photograph
 from medwsss.data.image_labels import ImageLabels, write_image_labels
 from medwsss.data.image_set import ImageSet

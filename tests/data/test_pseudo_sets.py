@@ -9,7 +9,7 @@ from fakes.acdc import FakePatient, fake_patients, write_acdc
 from fakes.voc import write_voc
 from torch.utils.data import DataLoader
 
-from medwsss.config.schema import (
+from medwsss.config.data import (
     AugmentationConfig,
     GridConfig,
     PhotographAugmentationConfig,

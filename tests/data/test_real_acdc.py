@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medwsss.config.schema import GridConfig
+from medwsss.config.data import GridConfig
 from medwsss.data.acdc import case_id, find_studies, load_frame, reference_masks
 from medwsss.data.image_labels import image_labels_from_masks
 from medwsss.data.splits import draw_split

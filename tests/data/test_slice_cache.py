@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from fakes.acdc import FakePatient, image, volume, write_acdc
 
-from medwsss.config.schema import GridConfig
+from medwsss.config.data import GridConfig
 from medwsss.data import acdc
 from medwsss.data.acdc import Frame, find_studies, load_frame
 from medwsss.data.slice_cache import SliceCache, default_cache_dir

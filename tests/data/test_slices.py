@@ -6,7 +6,7 @@ import torch
 from fakes.acdc import FakePatient, write_acdc
 from torch.utils.data import DataLoader
 
-from medwsss.config.schema import AugmentationConfig, GridConfig, VolumeDataConfig
+from medwsss.config.data import AugmentationConfig, GridConfig, VolumeDataConfig
 from medwsss.data import acdc
 from medwsss.data.acdc import find_studies, reference_masks
 from medwsss.data.image_labels import image_labels_from_masks

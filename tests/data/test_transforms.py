@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from medwsss.config.schema import AugmentationConfig, GridConfig
+from medwsss.config.data import AugmentationConfig, GridConfig
 from medwsss.data.transforms import TrainingTransform, channels_of, native_maps, working_labels, working_slices
 from medwsss.errors import MedwsssWarning
 from medwsss.volumes.volume import Volume

@@ -12,7 +12,10 @@ from fakes.voc import write_list, write_voc
 from PIL import Image
 
 from medwsss.cli import pseudo_label as command
-from medwsss.config.schema import AddOnsConfig, ResponseScalingConfig, RetrainConfig, RunConfig, TrainingConfig
+from medwsss.config.addons import AddOnsConfig, ResponseScalingConfig
+from medwsss.config.methods import RetrainConfig
+from medwsss.config.schema import RunConfig
+from medwsss.config.training import TrainingConfig
 from medwsss.data.image_files import photograph_size, read_label_image
 from medwsss.data.pseudo_folder import open_pseudo_folder
 from medwsss.data.splits import Split, read_split, write_split

@@ -7,7 +7,8 @@ from fakes.networks import tiny_run_config
 
 from medwsss.config.ablation_grid import DATA_SEED_KEYS, SEED_KEYS, Cell, parsed_seeds, read_grid, shown_settings
 from medwsss.config.loading import load_config, override_layer, to_yaml
-from medwsss.config.schema import METHOD_NAMES, RunConfig
+from medwsss.config.methods import METHOD_NAMES
+from medwsss.config.schema import RunConfig
 from medwsss.engine.ablation import (
     AblationRecord,
     PlannedRun,

@@ -3,7 +3,8 @@ import pytest
 import torch
 from fakes.networks import Threshold, tiny_run_config
 
-from medwsss.config.schema import GridConfig, InferenceConfig
+from medwsss.config.data import GridConfig
+from medwsss.config.training import InferenceConfig
 from medwsss.engine.infer import predict_views, segment_volume
 from medwsss.labels import LabelSet
 from medwsss.methods import build_method

@@ -4,7 +4,7 @@ import torch
 from fakes.networks import Threshold, tiny_run_config
 from torch import Tensor
 
-from medwsss.config.schema import CrfConfig, InferenceConfig
+from medwsss.config.training import CrfConfig, InferenceConfig
 from medwsss.engine.infer_images import cam_labels, image_cams, segment_image
 from medwsss.labels import LabelSet
 from medwsss.methods import build_method

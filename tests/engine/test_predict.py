@@ -9,7 +9,8 @@ import pytest
 import torch
 from fakes.networks import Threshold
 
-from medwsss.config.schema import GridConfig, InferenceConfig
+from medwsss.config.data import GridConfig
+from medwsss.config.training import InferenceConfig
 from medwsss.data.image_labels import ImageLabels
 from medwsss.data.sample import SliceKey
 from medwsss.engine.predict import claim_outputs, file_items, predict_item

@@ -14,7 +14,7 @@ from fakes.networks import Threshold
 from PIL import Image
 from torch import Tensor
 
-from medwsss.config.schema import CrfConfig, InferenceConfig
+from medwsss.config.training import CrfConfig, InferenceConfig
 from medwsss.data.image_files import read_label_image, voc_colours
 from medwsss.engine import predict_images
 from medwsss.engine.predict_images import ImageItem, photograph_items, predict_image

@@ -5,13 +5,10 @@ from fakes.acdc import FakePatient, image, volume
 from fakes.networks import Threshold, tiny_run_config
 from torch import Tensor
 
-from medwsss.config.schema import (
-    CrfConfig,
-    GridConfig,
-    InferenceConfig,
-    PixelAdaptiveConfig,
-    ResponseScalingConfig,
-)
+from medwsss.config.addons import ResponseScalingConfig
+from medwsss.config.data import GridConfig
+from medwsss.config.maps import PixelAdaptiveConfig
+from medwsss.config.training import CrfConfig, InferenceConfig
 from medwsss.data.photograph_transforms import as_network_input
 from medwsss.data.sample import Batch
 from medwsss.data.transforms import working_slices

@@ -5,7 +5,8 @@ import torch
 from fakes.voc import write_voc
 from torch import Tensor
 
-from medwsss.config.schema import InferenceConfig, PhotographDataConfig
+from medwsss.config.data import PhotographDataConfig
+from medwsss.config.training import InferenceConfig
 from medwsss.data.photographs import PhotographData, load_photographs
 from medwsss.data.sample import SliceKey
 from medwsss.data.voc import Voc

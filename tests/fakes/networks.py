@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from medwsss.config.encoder import EncoderConfig
 from medwsss.config.loading import load_config
-from medwsss.config.schema import EncoderConfig, RunConfig
+from medwsss.config.schema import RunConfig
 from medwsss.data.sample import Batch, SliceKey
 from medwsss.methods.method import Method, Prediction
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from fakes.networks import random_batch, tiny_run_config
 
-from medwsss.config.schema import AddOnsConfig, FeatureSimilarityConfig, ImportanceSamplingConfig, ResponseScalingConfig
+from medwsss.config.addons import AddOnsConfig, FeatureSimilarityConfig, ImportanceSamplingConfig, ResponseScalingConfig
 from medwsss.data.sample import Batch
 from medwsss.errors import ConfigError
 from medwsss.labels import LabelSet

@@ -1,7 +1,8 @@
 import torch
 from fakes.networks import random_batch, tiny_run_config
 
-from medwsss.config.schema import CamBaselineConfig, CamConfig
+from medwsss.config.maps import CamConfig
+from medwsss.config.methods import CamBaselineConfig
 from medwsss.labels import LabelSet
 from medwsss.methods import build_method
 from medwsss.methods.cam import CamBaseline

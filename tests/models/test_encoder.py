@@ -7,7 +7,7 @@ import torch
 from fakes.networks import TINY_ENCODER_CONFIG
 from safetensors.torch import save_file
 
-from medwsss.config.schema import EncoderConfig
+from medwsss.config.encoder import EncoderConfig
 from medwsss.errors import ConfigError, WeightsError
 from medwsss.models import encoder as encoder_module
 from medwsss.models.encoder import CnnEncoder, VitEncoder, build_encoder, has_attention

@@ -2,7 +2,9 @@ import pytest
 import torch
 from fakes.networks import TINY_ENCODER_CONFIG
 
-from medwsss.config.schema import DecoderConfig, EncoderConfig, RetrainConfig, UNetConfig
+from medwsss.config.encoder import EncoderConfig
+from medwsss.config.maps import DecoderConfig
+from medwsss.config.methods import RetrainConfig, UNetConfig
 from medwsss.errors import ConfigError
 from medwsss.models.segmenter import EncoderDecoder, UNetSegmenter, build_segmenter
 

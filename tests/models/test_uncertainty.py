@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from medwsss.config.schema import UncertaintyConfig
+from medwsss.config.unia import UncertaintyConfig
 from medwsss.models.uncertainty import CrossAttention, Gaussian, UncertaintyNetwork, window_prototypes
 
 

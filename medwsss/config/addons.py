@@ -1,0 +1,56 @@
+"""Settings of the add-ons."""
+
+from typing import Literal
+
+from medwsss.config.section import Count, Fraction, Positive, Scales, Section, Weight
+
+
+class ImportanceSamplingConfig(Section):
+    """Importance sampling loss beside the pooled classification loss (HFPL, Eq. 14-18): add-on ``isl``."""
+
+    enabled: bool = False
+    weight: Fraction = 0.02
+    """λ of Eq. 16: its share of the classification loss. The paper's 0.2, times 0.1 as it does with AdamW."""
+    samples: Count = 10
+    """N of Eq. 18, positions drawn per class."""
+
+
+class FeatureSimilarityConfig(Section):
+    """Feature similarity loss on the activation maps (HFPL, Eq. 9-13): add-on ``fsl``."""
+
+    enabled: bool = False
+    weight: Weight = 0.1
+    """Weight of the loss. The paper's 1, times 0.1 as it does with AdamW."""
+    mu: float = 2.5
+    """μ of Eq. 12."""
+    sigma: Positive = 5.0
+    """Spatial bandwidth of Eq. 10, in pixels of the upsampled maps."""
+    upsampling: Count = 4
+    """Magnification of the token grid before the loss (14×14 to 56×56)."""
+    normalisation: Literal["code", "paper"] = "code"
+    """Maps of the authors' code (minimum and maximum), or of Eq. 4 (maximum alone)."""
+    background: bool = True
+    """Add a background map, 1 minus the maximum over classes, as the authors' code does; the paper does not."""
+
+
+class ResponseScalingConfig(Section):
+    """Noise mitigation by response scaling in the segmentation loss (URN, Eq. 6-13): add-on ``urn``."""
+
+    enabled: bool = False
+    scales: Scales = (0.15, 0.2, 0.25, 4.0, 5.0, 6.0)
+    """S, exponents of the responses; the values for VOC, COCO takes 0.4, 0.5, 0.6, 2, 3, 4."""
+    threshold: Fraction = 0.05
+    """t of Eq. 12: what an uncertain pixel counts. 1 is the unweighted loss, 0 drops the pixel."""
+    refine: Literal["none", "par", "crf"] = "none"
+    """Refinement of every scaled response (Eq. 7)."""
+
+
+class AddOnsConfig(Section):
+    """Losses that join any method which produces what they need."""
+
+    isl: ImportanceSamplingConfig = ImportanceSamplingConfig()
+    fsl: FeatureSimilarityConfig = FeatureSimilarityConfig()
+    urn: ResponseScalingConfig = ResponseScalingConfig()
+
+
+ADD_ON_NAMES = ("isl", "fsl", "urn")

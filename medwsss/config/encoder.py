@@ -1,0 +1,33 @@
+"""Settings of the encoder."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from medwsss.config.section import Section
+
+
+class EncoderConfig(Section):
+    """The vision transformer and what is read from it."""
+
+    name: str = "vit_base_patch16_224"
+    """Any timm vision transformer."""
+    pretrained: bool = True
+    """Fetch timm's weights from the hub by name."""
+    weights: Path | None = None
+    """A local .safetensors or .pth file to load instead of the hub's."""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of timm.create_model, such as patch_size, depth, embed_dim, num_heads, drop_path_rate."""
+    stem: Literal["linear", "convolutional"] = "linear"
+    """Patch embedding: one linear layer, or strided 3×3 convolutions, which learn faster without pretrained weights."""
+    normalisation: Literal["weights", "imagenet"] = "weights"
+    """Mean and standard deviation of the input channels: those the named weights were trained with, or ImageNet's,
+    which the papers on VOC and COCO use with any weights."""
+    auxiliary_block: int | Literal["stem"] = -3
+    """Index of the block whose tokens feed the auxiliary classifier; ``stem`` takes the patch embeddings, which no
+    attention has mixed: the choice for a convolutional stem trained from scratch."""
+    affinity_blocks: Annotated[tuple[int, ...], Field(min_length=1)] = (-3, -2, -1)
+    """Indices of the blocks whose attention is averaged to the affinity (UniA, Eq. 11)."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 runs the encoder in autocast; its output, the heads and all losses stay in float32."""

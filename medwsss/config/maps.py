@@ -1,0 +1,47 @@
+"""Settings that several methods share: activation maps, their refinement by colour, and the decoder."""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from medwsss.config.section import Count, Fraction, Scales, Section
+
+
+class CamConfig(Section):
+    """Class activation maps: how tags teach them, and how they become labels."""
+
+    pooled_fraction: Fraction = 0.0
+    """Share of positions whose highest scores are averaged to the logit of a class; 0 takes the single highest, the
+    paper's global max pooling. Without pretrained weights a few percent learn faster than the maximum alone."""
+
+    scales: Scales = (1.0, 0.5, 0.75, 1.5)
+    """Image scales; each runs with its horizontal flip."""
+    background: Fraction = 0.5
+    """Score that a class must beat in predictions made from activation maps alone (method ``cam``)."""
+    high: Fraction = 0.7
+    """Score above which a pixel is foreground."""
+    low: Fraction = 0.25
+    """Score at or below which a pixel is background; between low and high it is ignored."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "CamConfig":
+        if not self.low < self.high:
+            raise ValueError(f"low ({self.low}) must be below high ({self.high})")
+        return self
+
+
+class PixelAdaptiveConfig(Section):
+    """Pixel-adaptive refinement by colour and position."""
+
+    dilations: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 2, 4, 8, 12, 24)
+    """Distances of the eight neighbours, in pixels of the reduced image."""
+    iterations: Count = 10
+    downscale: Count = 2
+    """Reduction of image and maps before refinement."""
+
+
+class DecoderConfig(Section):
+    """LargeFOV decoder."""
+
+    channels: Count = 512
+    dilation: Count = 5

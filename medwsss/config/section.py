@@ -1,0 +1,27 @@
+"""What every section of the configuration is made of: frozen models, and the ranges that settings share."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Weight = Annotated[float, Field(ge=0.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+Scales = Annotated[tuple[Positive, ...], Field(min_length=1)]
+
+
+Moment = Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(ge=0.0, le=1.0, strict=True)]
+"""An iteration (whole number) or a share of the run (number with a decimal point)."""
+
+
+def iteration_of(moment: int | float, iterations: int) -> int:
+    """The iteration that a ``Moment`` means in a run of that length."""
+    return moment if isinstance(moment, int) else round(moment * iterations)
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration whose field docstrings are its documentation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
