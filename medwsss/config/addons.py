@@ -37,6 +37,9 @@ class ResponseScalingConfig(Section):
     """Noise mitigation by response scaling in the segmentation loss (URN, Eq. 6-13): add-on ``urn``."""
 
     enabled: bool = False
+    weights: Literal["response_scaling", "probability"] = "response_scaling"
+    """What a pixel counts: Y of Eq. 12, or the probability of its own pseudo-label, which URN is compared with (Table
+    5) and which asks none of the other settings."""
     scales: Scales = (0.15, 0.2, 0.25, 4.0, 5.0, 6.0)
     """S, exponents of the responses; the values for VOC, COCO takes 0.4, 0.5, 0.6, 2, 3, 4."""
     threshold: Fraction = 0.05

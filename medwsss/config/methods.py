@@ -84,10 +84,11 @@ class RetrainConfig(Section):
     decoder: DecoderConfig = DecoderConfig()
     loss: Literal["mean", "balanced"] = "mean"
     """Cross-entropy as the mean over pixels (URN, Eq. 13), or half background and half foreground (UniA)."""
-    weights: Literal["response_scaling", "none"] = "response_scaling"
-    """Weigh pixels by the stored weight maps, or all alike."""
+    weights: Literal["response_scaling", "probability", "none"] = "response_scaling"
+    """Weigh pixels by the stored weight maps, by the probability that this network gives their label (URN, Table 5),
+    or all alike."""
     threshold: Fraction = 0.05
-    """t of URN's Eq. 12: what a pixel counts whose weight is at or below it."""
+    """t of URN's Eq. 12: what a pixel counts whose stored weight is at or below it."""
 
 
 MethodConfig = Annotated[UniAConfig | CamBaselineConfig | UsageConfig | RetrainConfig, Field(discriminator="name")]

@@ -59,7 +59,7 @@ class Recipe:
     inference: InferenceConfig
     """Of the prediction. Its CRF, where it is on, refines labels, not the responses that are scaled for weights."""
     scaling: ResponseScalingConfig
-    """Exponents, and the refinement of every scaled response."""
+    """Exponents, and the refinement of every scaled response; weights are response scaling whatever it weighs by."""
     pixel_adaptive: PixelAdaptiveConfig = field(default_factory=PixelAdaptiveConfig)
     """Settings of the refinement ``par``."""
 

@@ -47,7 +47,7 @@ def weighted_cross_entropy(
     labels: Integer[Tensor, "b h w"],
     weights: Float[Tensor, "b h w"],
     *,
-    threshold: float = 0.05,
+    threshold: float | None = 0.05,
     ignore_index: int = 255,
 ) -> Float[Tensor, ""]:
     """Cross-entropy that mitigates noisy labels by response scaling (URN, Eq. 11-13).
@@ -59,7 +59,7 @@ def weighted_cross_entropy(
         logits: class scores, background first, at the size of the labels.
         labels: 0 background, 1.. classes; ``ignore_index`` adds nothing.
         weights: W = 1 − uncertainty, in [0, 1].
-        threshold: t, in [0, 1].
+        threshold: t, in [0, 1]; None lets a pixel count its weight itself, as ``label_probabilities`` are meant.
         ignore_index: label of pixels without supervision.
 
     Raises:
@@ -70,7 +70,8 @@ def weighted_cross_entropy(
     pixel_loss = F.cross_entropy(
         at_least_float32("logits", logits), labels, ignore_index=ignore_index, reduction="none"
     )
-    return (noise_mitigation(weights, threshold=threshold).to(pixel_loss) * pixel_loss).mean()
+    factors = weights if threshold is None else noise_mitigation(weights, threshold=threshold)
+    return (factors.to(pixel_loss) * pixel_loss).mean()
 
 
 def noise_mitigation(weights: Float[Tensor, "*grid"], *, threshold: float) -> Float[Tensor, "*grid"]:
@@ -82,6 +83,24 @@ def noise_mitigation(weights: Float[Tensor, "*grid"], *, threshold: float) -> Fl
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must be in [0, 1], got {threshold}")
     return torch.ones_like(weights).masked_fill(weights <= threshold, threshold)
+
+
+@torch.no_grad()
+def label_probabilities(
+    logits: Float[Tensor, "b k h w"], labels: Integer[Tensor, "b h w"], *, ignore_index: int = 255
+) -> Float[Tensor, "b h w"]:
+    """What each pixel counts where probability is the weight: that of its own label, in [0, 1] (URN, Table 5).
+
+    The paper detaches the prediction and applies softmax, and does not say which of the probabilities it takes. Built
+    is that of the label whose cross-entropy is weighted (M_c of Eq. 13), used as it is: Eq. 12 belongs to W = 1 − U.
+    No gradient flows through it, and ignored pixels get 1.
+
+    Raises:
+        ValueError: shapes or dtype do not fit, or labels holds a class that logits does not have.
+    """
+    labels = checked_labels(labels, logits, ignore_index=ignore_index)
+    wide = at_least_float32("logits", logits)
+    return (-F.cross_entropy(wide, labels, ignore_index=ignore_index, reduction="none")).exp()
 
 
 def checked_labels(

@@ -1,4 +1,4 @@
-"""URN inside the segmentation loss: pixels whose label flips when responses are scaled teach less."""
+"""URN inside the segmentation loss: pixels whose label is in doubt teach less."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +12,7 @@ from torch import Tensor
 from medwsss.config.addons import ResponseScalingConfig
 from medwsss.data.sample import Batch
 from medwsss.labels import BACKGROUND, IGNORE
-from medwsss.losses.segmentation import balanced_cross_entropy, noise_mitigation
+from medwsss.losses.segmentation import balanced_cross_entropy, label_probabilities, noise_mitigation
 from medwsss.methods.method import LossTerms
 from medwsss.refinement.crf import dense_crf
 from medwsss.refinement.pixel_adaptive import pixel_adaptive_refinement
@@ -28,13 +28,22 @@ class ResponseScaling:
         self.config = config
 
     def __call__(self, terms: LossTerms, batch: Batch, *, generator: torch.Generator) -> LossTerms:
-        """Replaces "segmentation" by the balanced loss in which a pixel counts Y of Eq. 12."""
+        """Replaces "segmentation" by the balanced loss in which a pixel counts its factor."""
         logits, labels = terms.maps.segmentation_logits, terms.maps.pseudo_labels
         if logits is None or labels is None:
             return terms
-        factors = noise_mitigation(self.weights(logits, labels, batch), threshold=self.config.threshold)
-        mitigated = balanced_cross_entropy(logits, labels, weights=factors)
+        mitigated = balanced_cross_entropy(logits, labels, weights=self.factors(logits, labels, batch))
         return replace(terms, values={**terms.values, "segmentation": mitigated})
+
+    def factors(
+        self, logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"], batch: Batch
+    ) -> Float[Tensor, "b h w"]:
+        """What each pixel counts, in [0, 1]: Y of Eq. 12, or the probability of its pseudo-label (Table 5)."""
+        match self.config.weights:
+            case "response_scaling":
+                return noise_mitigation(self.weights(logits, labels, batch), threshold=self.config.threshold)
+            case "probability":
+                return label_probabilities(logits, labels)
 
     @torch.no_grad()
     def weights(

@@ -8,7 +8,12 @@ from torch import Tensor, nn
 
 from medwsss.config.methods import RetrainConfig
 from medwsss.data.sample import Batch
-from medwsss.losses.segmentation import balanced_cross_entropy, noise_mitigation, weighted_cross_entropy
+from medwsss.losses.segmentation import (
+    balanced_cross_entropy,
+    label_probabilities,
+    noise_mitigation,
+    weighted_cross_entropy,
+)
 from medwsss.methods.method import Explanation, LossTerms, Method, Prediction, StepMaps, entropy, gated_probs
 from medwsss.models.encoder import Encoder
 from medwsss.models.segmenter import Segmenter, UNetSegmenter
@@ -16,6 +21,9 @@ from medwsss.models.segmenter import Segmenter, UNetSegmenter
 
 class Retrain(Method):
     """Cross-entropy against the labels that a batch brings along, weighted by how far they are to be trusted.
+
+    By ``method.weights`` that is what the stored weight maps say, what this network says itself at every step (the
+    probability of the label, with which the paper compares its weights in Table 5), or the same for all pixels.
 
     Two more ideas of the paper are this method on another folder of pseudo-labels. Made from the prediction of the
     first run (``medwsss pseudo-label RUN --source decoder``), they are cyclic pseudo-masks; made from the prediction
@@ -47,7 +55,7 @@ class Retrain(Method):
         """
         labels = stored_labels(batch)
         logits = self.network(batch.images)
-        values = {"segmentation": self._loss(logits, labels, batch.label_weights)}
+        values = {"segmentation": self._loss(logits, labels, self._factors(logits, labels, batch.label_weights))}
         maps = StepMaps(segmentation_logits=logits, pseudo_labels=labels)
         return LossTerms(values, {"segmentation": 1.0}, maps)
 
@@ -85,19 +93,29 @@ class Retrain(Method):
             prediction=prediction.probs.max(dim=1).indices,
         )
 
+    def _factors(
+        self, logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"], stored: Float[Tensor, "b h w"] | None
+    ) -> Float[Tensor, "b h w"]:
+        """What each pixel counts, in [0, 1]; no gradient."""
+        match self.config.weights:
+            case "none":
+                return torch.ones_like(logits[:, 0])
+            case "probability":
+                return label_probabilities(logits, labels)
+            case "response_scaling":
+                if stored is None:
+                    raise ValueError(
+                        "batch.label_weights is missing: train on a pseudo_training_set, or choose other weights"
+                    )
+                return noise_mitigation(stored, threshold=self.config.threshold)
+
     def _loss(
-        self, logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"], weights: Float[Tensor, "b h w"] | None
+        self, logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"], factors: Float[Tensor, "b h w"]
     ) -> Float[Tensor, ""]:
-        if self.config.weights == "none":
-            weights = torch.ones_like(logits[:, 0])
-        if weights is None:
-            raise ValueError("batch.label_weights is missing: train on a pseudo_training_set, or without weights")
-        threshold = self.config.threshold
         match self.config.loss:
             case "mean":
-                return weighted_cross_entropy(logits, labels, weights, threshold=threshold)
+                return weighted_cross_entropy(logits, labels, factors, threshold=None)
             case "balanced":
-                factors = noise_mitigation(weights, threshold=threshold)
                 return balanced_cross_entropy(logits, labels, weights=factors)
 
 

@@ -7,7 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from medwsss.losses.segmentation import balanced_cross_entropy, noise_mitigation, weighted_cross_entropy
+from medwsss.losses.segmentation import (
+    balanced_cross_entropy,
+    label_probabilities,
+    noise_mitigation,
+    weighted_cross_entropy,
+)
 
 Golden = Callable[[str], dict[str, np.ndarray]]
 
@@ -45,6 +50,34 @@ def test_a_pixel_counts_the_threshold_where_its_weight_does_not_exceed_it() -> N
     assert factors.tolist() == [0.25, 0.25, 1.0, 1.0]
 
 
+def test_a_pixel_without_threshold_counts_its_weight() -> None:
+    weights = torch.tensor([[[0.05, 0.0, 0.06, 1.0]]])
+    expected = (0.05 * math.log(2) + 0 + 0.06 * math.log(4) + 0) / 4
+    assert weighted_cross_entropy(LOGITS, LABELS, weights, threshold=None).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_probability_of_a_pixel_is_that_of_its_own_label_and_one_where_it_has_none() -> None:
+    expected = torch.tensor([[[1 / 2, 3 / 4, 1 / 4, 1.0]]])
+    torch.testing.assert_close(label_probabilities(LOGITS, LABELS), expected)
+    torch.testing.assert_close(label_probabilities(LOGITS + 7, LABELS), expected)  # as softmax does
+
+
+def test_no_gradient_runs_through_the_probability() -> None:
+    logits, labels = _random_case()
+    probs = label_probabilities(logits, labels)
+    assert not probs.requires_grad
+    (gradient,) = torch.autograd.grad(weighted_cross_entropy(logits, labels, probs, threshold=None), logits)
+    (bare,) = torch.autograd.grad(F.cross_entropy(logits, labels, ignore_index=255, reduction="sum"), logits)
+    torch.testing.assert_close(gradient, probs[:, None] * bare / 32)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_probabilities_are_weights_however_sure_the_logits_are(scale: float) -> None:
+    logits, labels = _random_case()
+    probs = label_probabilities(scale * logits.float(), labels)
+    assert 0 <= probs.min() < probs.max() <= 1
+
+
 def test_balanced_loss_with_threshold_one_is_the_unweighted_loss_and_with_zero_drops_the_uncertain_pixels() -> None:
     logits, labels = _random_case()
     certainty = torch.rand(2, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).round()
@@ -60,7 +93,10 @@ def test_gradients_are_the_derivatives() -> None:
     weights = torch.linspace(0, 1, 32, dtype=torch.float64).reshape(2, 4, 4)
     assert torch.autograd.gradcheck(lambda x: balanced_cross_entropy(x, labels), (logits,))
     assert torch.autograd.gradcheck(lambda x: balanced_cross_entropy(x, labels, weights=weights), (logits,))
-    assert torch.autograd.gradcheck(lambda x: weighted_cross_entropy(x, labels, weights, threshold=0.5), (logits,))
+    for threshold in (0.5, None):
+        assert torch.autograd.gradcheck(
+            lambda x, t=threshold: weighted_cross_entropy(x, labels, weights, threshold=t), (logits,)
+        )
 
 
 def test_balanced_loss_does_not_change_when_all_pixels_are_repeated() -> None:

@@ -166,6 +166,16 @@ def test_threshold_one_leaves_the_segmentation_loss_as_it_was() -> None:
     assert torch.equal(terms.values["segmentation"], balanced_cross_entropy(logits, labels))
 
 
+def test_weighed_by_probability_each_pixel_counts_that_of_its_label_without_a_threshold() -> None:
+    logits, labels, batch = flipping_case()
+    add_on = ResponseScaling(ResponseScalingConfig(weights="probability", threshold=1.0))
+    terms = add_on(terms_with(segmentation_logits=logits, pseudo_labels=labels), batch, generator=seeded())
+    foreground_half = (-0.95 * math.log(0.95) - 0.55 * math.log(0.55)) / 2
+    expected = 0.5 * 0.999 * -math.log(0.999) + 0.5 * foreground_half
+    assert terms.values["segmentation"].item() == pytest.approx(expected, rel=1e-4)
+    assert terms.weights["segmentation"] == 0.15
+
+
 def test_padding_neither_gets_nor_changes_a_weight() -> None:
     logits, labels, batch = flipping_case()
     add_on = ResponseScaling(ResponseScalingConfig())

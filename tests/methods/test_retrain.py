@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -89,10 +90,19 @@ def test_t_of_zero_drops_only_pixels_of_no_weight() -> None:
     assert loss(undecided(threshold=0.0), batch()).item() == pytest.approx(math.log(3) * 6 / 8, rel=1e-5)
 
 
+def test_weighing_by_probability_asks_neither_stored_weights_nor_t() -> None:
+    # every class has probability 1/3, which each of the 7 labelled of 8 pixels counts; the halves alike
+    unweighted = replace(batch(), label_weights=None)
+    mean = loss(undecided(weights="probability", threshold=0.5), unweighted)
+    assert mean.item() == pytest.approx(math.log(3) / 3 * 7 / 8, rel=1e-5)
+    balanced = loss(undecided(weights="probability", loss="balanced"), batch())
+    assert balanced.item() == pytest.approx(math.log(3) / 3, rel=1e-5)
+
+
 def test_a_batch_without_any_label_costs_nothing_and_trains_on() -> None:
     empty = labelled(random_batch(), torch.full((2, 2), 255), torch.zeros(2, 2))
-    for form in ("mean", "balanced"):
-        total = loss(retrain(loss=form), empty)
+    for form, weights in product(("mean", "balanced"), ("response_scaling", "probability")):
+        total = loss(retrain(loss=form, weights=weights), empty)
         total.backward()
         assert total.item() == 0.0
 
