@@ -13,6 +13,8 @@ class ImportanceSamplingConfig(Section):
     """λ of Eq. 16: its share of the classification loss. The paper's 0.2, times 0.1 as it does with AdamW."""
     samples: Count = 10
     """N of Eq. 18, positions drawn per class."""
+    posterior: Literal["binomial", "multinomial"] = "binomial"
+    """Classes independent of each other (Eq. 14-15), or sharing each position with a background (Eq. 5-7)."""
 
 
 class FeatureSimilarityConfig(Section):
@@ -27,6 +29,9 @@ class FeatureSimilarityConfig(Section):
     """Spatial bandwidth of Eq. 10, in pixels of the upsampled maps."""
     upsampling: Count = 4
     """Magnification of the token grid before the loss (14×14 to 56×56)."""
+    posterior: Literal["binomial", "multinomial"] = "binomial"
+    """Maps of the tagged classes, independent of each other, or the posterior of Eq. 5: all classes and its background,
+    whatever the tags, ``normalisation`` and ``background`` say."""
     normalisation: Literal["code", "paper"] = "code"
     """Maps of the authors' code (minimum and maximum), or of Eq. 4 (maximum alone)."""
     background: bool = True

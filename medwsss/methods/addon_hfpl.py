@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from medwsss.cam.maps import keep_tagged, max_normalised
+from medwsss.cam.posterior import multinomial_log_odds, multinomial_posterior
 from medwsss.config.addons import FeatureSimilarityConfig, ImportanceSamplingConfig
 from medwsss.data.sample import Batch
 from medwsss.losses.feature_similarity import feature_similarity_loss
@@ -30,7 +31,7 @@ class ImportanceSampling:
         if scores is None:
             return terms
         sampled = importance_sampling_loss(
-            scores,
+            scores if self.config.posterior == "binomial" else multinomial_log_odds(scores),
             batch.image_labels,
             samples=self.config.samples,
             generator=generator,
@@ -66,14 +67,17 @@ class FeatureSimilarity:
     def loss(self, scores: Float[Tensor, "b cls h w"], batch: Batch) -> Float[Tensor, ""]:
         """The mean over the images of the batch; images and classes without a tag add 0 and are left out.
 
-        Padding takes no part: it is neither normalised with, nor interpolated with, nor one of a pair.
+        In the multinomial posterior all of them take part, as a class is nothing without the others (Sec. 4.3 masks
+        absent ones because they no longer share a position). Padding takes no part: it is neither normalised with,
+        nor interpolated with, nor one of a pair.
         """
-        tags = batch.image_labels > 0
-        shown, classes = tags.any(dim=1), tags.any(dim=0)
+        multinomial = self.config.posterior == "multinomial"
+        tags = torch.ones_like(batch.image_labels) if multinomial else batch.image_labels
+        shown, classes = (tags > 0).any(dim=1), (tags > 0).any(dim=0)
         if not shown.any():
             return 0.0 * scores.sum()
         inside = at_tokens_inside(batch, scores)
-        maps = self.maps(scores[shown][:, classes], batch.image_labels[shown][:, classes], inside[shown])
+        maps = self.maps(scores[shown][:, classes], tags[shown][:, classes], inside[shown])
         size = (maps.shape[2], maps.shape[3])
         outside = F.adaptive_max_pool2d((~inside_image(batch)).float(), size) > 0
         loss = feature_similarity_loss(
@@ -91,15 +95,19 @@ class FeatureSimilarity:
         image_labels: Float[Tensor, "b cls"],
         inside: Bool[Tensor, "b h w"],
     ) -> Float[Tensor, "b k hu wu"]:
-        """r: normalised maps of the tagged classes, magnified, behind the background map if there is one."""
+        """r: normalised maps of the tagged classes, magnified, behind the background map if there is one; or a."""
         lowest = scores.masked_fill(~inside[:, None], torch.inf).amin(dim=(2, 3), keepdim=True)
-        normalised = self._normalised(torch.where(inside[:, None], scores, lowest))
-        tagged = keep_tagged(normalised, image_labels)
-        size = [side * self.config.upsampling for side in scores.shape[-2:]]
-        maps = F.interpolate(tagged, size=size, mode="bilinear", align_corners=False)
+        filled = torch.where(inside[:, None], scores, lowest)
+        if self.config.posterior == "multinomial":
+            return self._magnified(multinomial_posterior(filled))
+        maps = self._magnified(keep_tagged(self._normalised(filled), image_labels))
         if not self.config.background:
             return maps
         return torch.cat([1 - maps.amax(dim=1, keepdim=True), maps], dim=1)
+
+    def _magnified(self, maps: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k hu wu"]:
+        size = [side * self.config.upsampling for side in maps.shape[-2:]]
+        return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
     def _normalised(self, scores: Float[Tensor, "b cls h w"]) -> Float[Tensor, "b cls h w"]:
         match self.config.normalisation:

@@ -73,8 +73,40 @@ def test_sampling_takes_its_share_of_the_weight_of_the_classification_loss() -> 
     assert terms.total.item() == pytest.approx(0.4 * 3 + 0.1 * math.log(2) + 0.15 * 7)
 
 
-def test_sampling_draws_from_the_generator_it_is_given_and_never_from_the_padding() -> None:
-    add_on = ImportanceSampling(ImportanceSamplingConfig())
+@pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
+def test_the_classification_loss_is_a_mixture_of_the_pooled_and_the_sampled_one(share: float) -> None:
+    scores = torch.zeros(2, 2, 4, 4)
+    terms = terms_with(scores=scores)
+    mixed = ImportanceSampling(ImportanceSamplingConfig(weight=share))(terms, random_batch(), generator=seeded())
+    expected = 0.5 * ((1 - share) * 3 + share * math.log(2))  # half of Eq. 16; the pooled loss is 3
+    assert (mixed.total - terms.total).item() == pytest.approx(expected - 0.5 * 3, abs=1e-6)
+
+
+def test_in_the_multinomial_posterior_a_likely_class_leaves_the_others_nothing() -> None:
+    # a of two classes and the background is 98/100, 1/100, 1/100 everywhere, against the tags 1, 0.
+    scores = torch.tensor([math.log(98.0), 0.0]).reshape(1, 2, 1, 1).expand(1, 2, 4, 4)
+    add_on = ImportanceSampling(ImportanceSamplingConfig(posterior="multinomial"))
+    batch = random_batch(size=1)
+    tagged = Batch(batch.images, torch.tensor([[1.0, 0.0]]), batch.boxes, batch.keys)
+    terms = add_on(terms_with(scores=scores), tagged, generator=seeded())
+    expected = (-math.log(0.98) - math.log(0.99)) / 2
+    assert terms.values["importance_sampling"].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_with_one_class_sampling_from_either_posterior_is_the_same() -> None:
+    scores, batch = torch.randn(2, 1, 4, 4, generator=seeded()), random_batch(classes=1)
+    losses = [
+        ImportanceSampling(ImportanceSamplingConfig(posterior=posterior))(
+            terms_with(scores=scores), batch, generator=seeded()
+        ).values["importance_sampling"]
+        for posterior in ("binomial", "multinomial")
+    ]
+    torch.testing.assert_close(*losses)
+
+
+@pytest.mark.parametrize("posterior", ["binomial", "multinomial"])
+def test_sampling_draws_from_the_generator_it_is_given_and_never_from_the_padding(posterior: str) -> None:
+    add_on = ImportanceSampling(ImportanceSamplingConfig.model_validate({"posterior": posterior}))
     losses = [
         add_on(terms_with(scores=padded_scores(content)), padded_batch(0.5), generator=seeded(seed)).values
         for content, seed in ((0.0, 1), (50.0, 1), (0.0, 2))
@@ -99,6 +131,32 @@ def test_similarity_of_two_colours_is_the_value_worked_out_by_hand() -> None:
         assert terms.weights["feature_similarity"] == 0.3
 
 
+def test_similarity_of_the_posterior_is_the_value_worked_out_by_hand() -> None:
+    # Two tokens on both sides of an edge, as above. a of background, first and second class is 1/8, 6/8, 1/8 on the
+    # left and 1/8, 1/8, 6/8 on the right, whatever the tags: −w · ½ · 2 · (5/8)².
+    batch = random_batch(size=1)
+    images = torch.zeros(1, 3, 16, 32)
+    images[..., 16:] = 1.0
+    scores = torch.tensor([[[[math.log(6.0), 0.0]], [[0.0, math.log(6.0)]]]])
+    for tags in ([1.0, 1.0], [1.0, 0.0], [0.0, 0.0]):
+        halves = Batch(images, torch.tensor([tags]), torch.tensor([[0, 16, 0, 32]]), batch.keys)
+        loss = FeatureSimilarity(FeatureSimilarityConfig(upsampling=1, posterior="multinomial")).loss(scores, halves)
+        assert loss.item() == pytest.approx(-math.exp(-1 / 50) / (50 * math.pi) * (5 / 8) ** 2, rel=1e-4)
+
+
+def test_magnified_posteriors_sum_to_one_and_ask_nothing_of_the_other_settings() -> None:
+    scores, inside = padded_scores(9.0), torch.ones(2, 4, 4, dtype=torch.bool)
+    maps = [
+        FeatureSimilarity(FeatureSimilarityConfig(posterior="multinomial", **settings)).maps(scores, tags, inside)
+        for settings, tags in (
+            ({}, torch.ones(2, 2)),
+            ({"normalisation": "paper", "background": False}, torch.zeros(2, 2)),
+        )
+    ]
+    assert torch.equal(*maps)
+    torch.testing.assert_close(maps[0].sum(dim=1), torch.ones(2, 16, 16))
+
+
 def test_paper_normalisation_divides_by_the_maximum_alone() -> None:
     scores = torch.tensor([[[[1.0, 2.0, 4.0, -3.0]]]])
     torch.testing.assert_close(paper_normalised(scores), torch.tensor([[[[0.25, 0.5, 1.0, 0.0]]]]), rtol=1e-5, atol=0)
@@ -108,9 +166,9 @@ def test_paper_normalisation_divides_by_the_maximum_alone() -> None:
     assert torch.equal(add_on.maps(scores, torch.ones(1, 1), inside), paper_normalised(scores))
 
 
-@pytest.mark.parametrize("normalisation", ["code", "paper"])
-def test_similarity_does_not_depend_on_what_lies_in_the_padding(normalisation: str) -> None:
-    add_on = FeatureSimilarity(FeatureSimilarityConfig(normalisation=normalisation))
+@pytest.mark.parametrize("settings", [{}, {"normalisation": "paper"}, {"posterior": "multinomial"}])
+def test_similarity_does_not_depend_on_what_lies_in_the_padding(settings: dict[str, str]) -> None:
+    add_on = FeatureSimilarity(FeatureSimilarityConfig.model_validate(settings))
     losses = [
         add_on.loss(padded_scores(score), padded_batch(colour))
         for score, colour in ((0.0, 0.0), (9.0, 1.0), (-9.0, 0.3))
@@ -216,10 +274,12 @@ def test_an_add_on_without_what_it_needs_is_refused_with_the_reason() -> None:
         with_add_ons(method_named("cam"), switched_on(isl={}, urn={}), name="cam")
 
 
+@pytest.mark.parametrize("posterior", ["binomial", "multinomial"])
 @pytest.mark.parametrize("term", ["importance_sampling", "feature_similarity"])
-def test_losses_on_scores_reach_encoder_and_classifier_of_any_method(term: str) -> None:
+def test_losses_on_scores_reach_encoder_and_classifier_of_any_method(term: str, posterior: str) -> None:
     for name in ("unia", "cam"):
-        method = with_add_ons(method_named(name), switched_on(isl={}, fsl={}), name=name)
+        both = switched_on(isl={"posterior": posterior}, fsl={"posterior": posterior})
+        method = with_add_ons(method_named(name), both, name=name)
         method.training_step(random_batch(), step=0, generator=seeded()).values[term].backward()
         moved = {n for n, p in method.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
         assert {"encoder", "classifier"} <= {name.split(".")[1] for name in moved}
