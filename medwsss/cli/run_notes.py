@@ -1,5 +1,6 @@
 """What a reader must know about a run, in words."""
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -58,14 +59,23 @@ def described_method(config: "RunConfig") -> str:
     return " with ".join([config.method.name, ", ".join(enabled)]) if enabled else config.method.name
 
 
+def training_time(run: "RunFolder", iterations: int) -> str:
+    """How long the whole training took, in minutes as in UniA's Table IX."""
+    from medwsss.engine.training_time import training_seconds
+
+    seconds = training_seconds(run, iterations)
+    return "not recorded" if math.isnan(seconds) else f"{seconds / 60:.1f} min, with validation and pictures"
+
+
 def report_notes(config: "RunConfig", run: "RunFolder", method: "Method", data: "PreparedData") -> dict[str, str]:
-    """Method, data, tags, encoder, split and commit of a run."""
+    """Method, training, data, tags, encoder, split and commit of a run."""
     from medwsss.engine.run_folder import versions
 
     return {
         "method": described_method(config),
         "training": f"{config.training.iterations} iterations, batch {config.training.batch_size}, "
         f"seed {config.training.seed}, from image-level labels only",
+        "training time": training_time(run, config.training.iterations),
         "data": f"{data.source} ({len(data.split.train)} {data.members} train, {len(data.split.held_out)} held out)",
         "image-level labels": f"{data.tags_source}; {positives(data)}",
         "encoder": method.encoder.weights_note,

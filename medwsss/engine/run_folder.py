@@ -56,6 +56,10 @@ class RunFolder:
         return self.path / "validation.csv"
 
     @property
+    def training_time(self) -> Path:
+        return self.path / "training_time.json"
+
+    @property
     def pictures(self) -> Path:
         return self.path / "pictures"
 

@@ -16,6 +16,7 @@ from medwsss.engine.interruption import Interruption
 from medwsss.engine.optim import build_optimiser, set_learning_rate
 from medwsss.engine.run_folder import RunFolder, check_split_unchanged, config_hash, resumable_state
 from medwsss.engine.seeding import BatchDraws, derived_generator, derived_seed
+from medwsss.engine.training_time import training_seconds, write_training_time
 from medwsss.errors import MedwsssError, TrainingError
 from medwsss.methods.method import Explanation, LossTerms, Method
 
@@ -66,13 +67,14 @@ def train(
 
     Every draw follows from the seed and the step, so a resumed run repeats what an uninterrupted one would have done.
     Ctrl-C lets the iteration end and writes the last checkpoint before ``KeyboardInterrupt`` goes on; a second Ctrl-C
-    stops at once, with the checkpoint there was.
+    stops at once, with the checkpoint there was. With each last checkpoint goes the time that training has taken so
+    far, over all its parts.
 
     Raises:
         TrainingError: a loss term or a weight is not finite; the message names the step, the term and the slices.
         DatasetError: a training image cannot be read.
         CheckpointError: the checkpoint to resume from belongs to another configuration or split.
-        OutputError: a checkpoint cannot be written.
+        OutputError: a checkpoint or the time cannot be written.
     """
     settings = config.training
     method.to(device).train()
@@ -81,6 +83,7 @@ def train(
     if resume:
         check_split_unchanged(run, resumable_state(run, config), split_hash)
         state = load_checkpoint(run.checkpoint("last"), method, optimiser)
+    earlier = training_seconds(run, state.step) if resume else 0.0
     first_step, started = state.step, time.monotonic()
     pictured = collate([dataset[draw] for draw in _picture_draws(dataset, settings.seed)])
     own_rng = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
@@ -97,6 +100,7 @@ def train(
                 state = _validated(method, optimiser, validate, observer, run, state)
             if interruption.requested or _due(state.step, settings.checkpoint_every, settings.iterations):
                 save_checkpoint(run.checkpoint("last"), method, optimiser, state)
+                write_training_time(run, state.step, earlier + time.monotonic() - started)
             if interruption.requested:
                 raise KeyboardInterrupt
     return state

@@ -48,6 +48,9 @@ def test_a_run_holds_everything_needed_to_repeat_it(trained: tuple[Path, Answer]
     assert list((run / "pictures").glob("*.png"))
     assert (run / "checkpoints" / "last.safetensors").is_file()
     assert (run / "checkpoints" / "best.safetensors").is_file()
+    time = json.loads((run / "training_time.json").read_text())
+    assert time["iterations"] == 4
+    assert time["seconds"] > 0
 
 
 def test_metrics_have_one_row_per_step_and_term(trained: tuple[Path, Answer]) -> None:
@@ -169,6 +172,8 @@ def test_a_run_stopped_by_ctrl_c_anywhere_ends_with_the_weights_of_a_whole_run(
         stopped = medwsss(*arguments, tmp_path / "resumed")
     assert stopped.code == 130
     assert "--resume" in stopped.err
+    time = tmp_path / "resumed" / "training_time.json"
+    time.write_text(json.dumps({**json.loads(time.read_text()), "seconds": 3600.0}))
     resumed = medwsss("train", "--resume", tmp_path / "resumed")
     assert resumed.code == 0, resumed.err
     whole, again = (load_file(tmp_path / run / "checkpoints" / "last.safetensors") for run in ("whole", "resumed"))
@@ -177,6 +182,7 @@ def test_a_run_stopped_by_ctrl_c_anywhere_ends_with_the_weights_of_a_whole_run(
         np.testing.assert_array_equal(tensor.numpy(), again[name].numpy(), err_msg=name)
     for name in ("metrics.csv", "validation.csv", "tags.csv"):
         assert (tmp_path / "whole" / name).read_text() == (tmp_path / "resumed" / name).read_text()
+    assert 3600 < json.loads(time.read_text())["seconds"] < 3600 + 600  # both parts
 
 
 def test_plain_cam_runs_from_end_to_end(base: Path, tmp_path: Path) -> None:

@@ -1,0 +1,31 @@
+"""How long a run has trained, added up over interruptions (UniA, Table IX)."""
+
+import json
+import math
+
+from medwsss.data.writing import written_whole
+from medwsss.engine.run_folder import RunFolder
+from medwsss.errors import OutputError
+
+
+def write_training_time(run: RunFolder, step: int, seconds: float) -> None:
+    """Store that ``step`` iterations have taken ``seconds``, validation and pictures included; nan is unknown.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    content = {"iterations": step, "seconds": None if math.isnan(seconds) else round(seconds, 3)}
+    try:
+        with written_whole(run.training_time) as partial:
+            partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {run.training_time}: {error.strerror}; free some space") from None
+
+
+def training_seconds(run: RunFolder, step: int) -> float:
+    """Seconds that ``step`` iterations have taken; nan where they were not recorded at that iteration."""
+    try:
+        content = json.loads(run.training_time.read_text(encoding="utf-8"))
+        return float(content["seconds"]) if content["iterations"] == step else math.nan
+    except (OSError, ValueError, TypeError, KeyError):
+        return math.nan
