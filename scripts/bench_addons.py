@@ -5,12 +5,12 @@ python scripts/bench_addons.py [loss] [scaling] [step] [vit]
 
 import argparse
 import math
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -32,25 +32,22 @@ Run = Callable[[], object]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-def published_similarity(images: Tensor, maps: Tensor, *, mu: float = 2.5, sigma: float = 5.0) -> Tensor:
-    """HFPL, Eq. 9-13, read off the page: every pair of pixels and every class at once, B×K×N×N."""
+def pairwise_similarity(images: Tensor, maps: Tensor, *, mu: float = 2.5, sigma: float = 5.0) -> Tensor:
+    """HFPL, Eq. 9-13, for all pairs of pixels of the batch at once, in tensors of B×N×N; autograd does the rest."""
     height, width = maps.shape[2:]
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     place = torch.stack([rows.flatten(), columns.flatten()]).float()
     apart = (place[:, :, None] - place[:, None]).square().sum(dim=0)
     spatial = torch.exp(-apart / (2 * sigma**2)) / (2 * math.pi * sigma**2)
     colours, flat = images.flatten(2), maps.flatten(2)
-    delta = (colours[:, :, :, None] - colours[:, :, None]).abs().mean(dim=1)
+    delta = sum((channel[:, :, None] - channel[:, None]).abs() for channel in colours.unbind(1)) / colours.shape[1]
     edge = torch.tanh(mu + torch.log((delta + 1e-5) / (1 - delta + 1e-5)))
-    gate = 0.5 * (flat[:, :, :, None] - flat[:, :, None]).square().sum(dim=1)
+    norms = 0.5 * flat.square().sum(dim=1)
+    gate = norms[:, :, None] + norms[:, None] - flat.mT @ flat
     return -(spatial * gate * edge).sum() / (len(maps) * height * width)
 
 
-def one_by_one(loss: Loss, images: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Value and gradient, image by image: as a whole batch, the published form needs 8 times its memory."""
-    parts = [forward_and_backward(loss, images[i : i + 1], maps[i : i + 1]) for i in range(len(images))]
-    values, gradients = zip(*parts, strict=True)
-    return torch.stack(values).mean(), torch.cat(gradients) / len(images)
+LOSSES: Mapping[str, Loss] = {"pairwise form": pairwise_similarity, "ours": feature_similarity_loss}
 
 
 def similarity_case(batch: int, classes: int, side: int) -> tuple[Tensor, Tensor]:
@@ -98,37 +95,35 @@ def print_ratio(title: str, medians: Mapping[str, float]) -> None:
 
 def bench_loss() -> None:
     images, maps = similarity_case(8, 21, 56)
-    runs = {
-        "published form": lambda: one_by_one(published_similarity, images, maps),
-        "ours": lambda: forward_and_backward(feature_similarity_loss, images, maps),
-    }
+    runs = {name: partial(forward_and_backward, loss, images, maps) for name, loss in LOSSES.items()}
     (value, gradient), (our_value, our_gradient) = (run() for run in runs.values())
     print(
         f"similarity loss, 8×21×56×56: relative difference {float((our_value / value - 1).abs()):.1e},"
         f" of the gradient {float((our_gradient - gradient).norm() / gradient.norm()):.1e}"
     )
     print_ratio("similarity loss, forward and backward", paired_medians(runs, 3))
-    ours, published = peak_mib("ours"), peak_mib("published")
-    print(
-        f"similarity loss, memory above the inputs: published form (one image) {published:.0f} MiB, "
-        f"ours (all) {ours:.0f} MiB"
-    )
+    peaks = ", ".join(f"{name} {peak_mib(name):.0f} MiB" for name in LOSSES)
+    print(f"similarity loss, memory above the inputs: {peaks}")
 
 
-def peak_mib(form: str) -> float:
-    """Growth of the largest resident memory of a fresh process by one forward and backward pass."""
-    return float(subprocess.check_output([sys.executable, __file__, "--peak", form], text=True))
+def peak_mib(name: str) -> float:
+    """What one forward and backward pass adds at most to the resident memory of a fresh process, in MiB (Linux)."""
+    return float(subprocess.check_output([sys.executable, __file__, "--peak", name], text=True))
 
 
-def print_peak(form: str) -> None:
-    small, case = similarity_case(1, 2, 8), similarity_case(8, 21, 56)
-    forward_and_backward(feature_similarity_loss, *small)  # libraries load, threads start
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if form == "ours":
-        forward_and_backward(feature_similarity_loss, *case)
-    else:
-        one_by_one(published_similarity, *case)
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+def print_peak(loss: Loss) -> None:
+    forward_and_backward(loss, *similarity_case(1, 2, 8))  # libraries load, threads start
+    case = similarity_case(8, 21, 56)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak of loading is not that of the loss
+    before = resident_kib("VmRSS")
+    forward_and_backward(loss, *case)
+    print((resident_kib("VmHWM") - before) / 1024)
+
+
+def resident_kib(key: str) -> int:
+    """VmRSS, now, or VmHWM, the largest of this process image; ru_maxrss would start at that of the parent."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
 
 
 def bench_scaling() -> None:
@@ -192,10 +187,10 @@ PARTS: Mapping[str, Callable[[], None]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="all by default")
-    parser.add_argument("--peak", choices=("ours", "published"), help=argparse.SUPPRESS)
+    parser.add_argument("--peak", choices=LOSSES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peak:
-        print_peak(arguments.peak)
+        print_peak(LOSSES[arguments.peak])
         return
     for part in arguments.parts or PARTS:
         PARTS[part]()
