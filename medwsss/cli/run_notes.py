@@ -64,7 +64,7 @@ def training_time(run: "RunFolder", iterations: int) -> str:
     from medwsss.engine.training_time import training_seconds
 
     seconds = training_seconds(run, iterations)
-    return "not recorded" if math.isnan(seconds) else f"{seconds / 60:.1f} min, with validation and pictures"
+    return "not recorded" if math.isnan(seconds) else f"{seconds / 60:.2f} min, with validation and pictures"
 
 
 def report_notes(config: "RunConfig", run: "RunFolder", method: "Method", data: "PreparedData") -> dict[str, str]:

@@ -14,7 +14,7 @@ def test_the_time_is_that_of_the_iteration_it_was_stored_at(tmp_path: Path) -> N
     write_training_time(run, 2000, 502 * 60)
     assert training_seconds(run, 2000) == 502 * 60
     assert math.isnan(training_seconds(run, 1999))
-    assert training_time(run, 2000) == "502.0 min, with validation and pictures"
+    assert training_time(run, 2000) == "502.00 min, with validation and pictures"
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", '{"iterations": 5}', '{"iterations": 5, "seconds": null}'])
