@@ -135,8 +135,9 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
     from medwsss.engine.seeding import derived_seed
     from medwsss.engine.train import train as run_training
     from medwsss.engine.validate import validation_of
-    from medwsss.methods import build_method
+    from medwsss.methods import build_method, check_trainable
 
+    check_trainable(config)
     device = torch.device(device_name)
     state = resumable_state(run, config) if resume else None
     data = loaded_data(config.data, data_root(config.data), tags=run.tags if resume else None)
@@ -192,11 +193,11 @@ def loaded_data(config: "DataConfig", root: Path, *, tags: Path | None) -> "Prep
 
 def training_samples(config: "RunConfig", data: "PreparedData") -> "TrainingSet":
     """What a run learns from: images with their tags or, for ``retrain``, with stored pseudo-labels."""
-    from medwsss.config.methods import RetrainConfig
+    from medwsss.config.methods import RetrainConfig, pseudo_root
     from medwsss.data.pseudo_sets import pseudo_training_set
 
     if isinstance(config.method, RetrainConfig):
-        return pseudo_training_set(data, config.method.pseudo)
+        return pseudo_training_set(data, pseudo_root(config.method))
     return data.training_set()
 
 
