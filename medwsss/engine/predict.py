@@ -17,8 +17,8 @@ from medwsss.config.schema import RunConfig
 from medwsss.config.training import InferenceConfig
 from medwsss.data.acdc import PHASES, Frame, Study, case_id, load_frame
 from medwsss.data.image_labels import ImageLabels
+from medwsss.data.records import save_record
 from medwsss.data.sample import SliceKey
-from medwsss.data.writing import written_whole
 from medwsss.engine.infer import Segmentation, segment_volume, volume_cams
 from medwsss.errors import DatasetError, ImageLabelsError, MedwsssWarning, OutputError
 from medwsss.labels import ACDC_TASKS, LabelSet
@@ -163,11 +163,7 @@ def write_record(
         "cases": [item.name for item in items if item.name not in failed],
         "failed": dict(failed),
     }
-    try:
-        with written_whole(out / RECORD) as partial:
-            partial.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {out / RECORD}: {error.strerror}") from None
+    save_record(out / RECORD, record)
 
 
 def claim_outputs(out: Path, items: Sequence[Item], *, overwrite: bool) -> None:

@@ -17,7 +17,7 @@ from medwsss.config.methods import RetrainConfig
 from medwsss.config.schema import RunConfig
 from medwsss.config.training import TrainingConfig
 from medwsss.data.image_files import photograph_size, read_label_image
-from medwsss.data.pseudo_folder import open_pseudo_folder
+from medwsss.data.pseudo_folder import STARTED, open_pseudo_folder
 from medwsss.data.splits import Split, read_split, write_split
 from medwsss.data.voc import Voc
 from medwsss.errors import ConfigError, DatasetError
@@ -114,7 +114,7 @@ def test_both_phases_of_every_training_patient_are_labelled_on_their_own_grid(
             cams = load_volume(tmp_path / "out" / "cams" / f"{name}_{shown_class}.nii.gz")
             assert cams.grid == frame.grid
     assert made.record.provenance["scales"] == [0.15, 0.2, 0.25, 4.0, 5.0, 6.0]
-    assert not (tmp_path / "out" / command.STARTED).exists()
+    assert not (tmp_path / "out" / STARTED).exists()
 
 
 def test_every_training_photograph_is_labelled_at_its_own_size(voc_run: Path, base: Path, tmp_path: Path) -> None:
