@@ -48,7 +48,7 @@ def pseudo_label(
     from medwsss.cli.progress import progress
     from medwsss.data.pseudo_folder import RECORD, claim_pseudo_folder, write_pseudo_record
     from medwsss.engine.device import resolve_device
-    from medwsss.engine.pseudo_labels import CAMS
+    from medwsss.engine.pseudo_label_files import CAMS
     from medwsss.engine.run_folder import load_method, open_run
 
     chosen("checkpoint", checkpoint, ("last", "best"))
@@ -213,7 +213,7 @@ def writers(
     from medwsss.data.sample import photograph_key
     from medwsss.engine.predict import study_items
     from medwsss.engine.predict_images import ImageItem
-    from medwsss.engine.pseudo_labels import write_image, write_volume
+    from medwsss.engine.pseudo_label_files import write_image, write_volume
 
     options: dict[str, Any] = {"recipe": recipe, "labels": data.labels, "device": device, "cams": cams}
     match data:

@@ -154,11 +154,11 @@ def test_a_cyclic_pseudo_mask_is_the_prediction_for_the_tags_of_the_run(
 def test_a_folder_that_stopped_early_is_incomplete_and_goes_on_as_if_it_had_not(
     voc_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from medwsss.engine import pseudo_labels
+    from medwsss.engine import pseudo_label_files
 
     whole, out, split = tmp_path / "whole", tmp_path / "out", split_of(voc_run)
     assert pseudo_label(voc_run, whole).code == 0
-    write, count = pseudo_labels.write_label_image, iter(range(10))
+    write, count = pseudo_label_files.write_label_image, iter(range(10))
 
     def stopped(labels: np.ndarray, path: Path) -> None:
         if next(count) == 2:
@@ -166,7 +166,7 @@ def test_a_folder_that_stopped_early_is_incomplete_and_goes_on_as_if_it_had_not(
         write(labels, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pseudo_labels, "write_label_image", stopped)
+        patch.setattr(pseudo_label_files, "write_label_image", stopped)
         assert pseudo_label(voc_run, out).code == 130
     with pytest.raises(DatasetError, match="no complete pseudo-labels"):
         open_pseudo_folder(out, dataset="voc", label_set=VOC_LABELS, split_hash=split.hash, names=split.train)

@@ -52,7 +52,7 @@ def begun(out: Path) -> PlannedRun:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_every_row_of_a_shipped_grid_can_be_trained(path: Path) -> None:
+def test_every_shipped_grid_fits_the_schema_of_its_method(path: Path) -> None:
     grid = read_grid(path)
     assert len(grid.rows) >= 3
     any_method = ["unia"] if path.stem.startswith("urn") else ["unia", "cam"]  # URN weighs what a decoder learns from
