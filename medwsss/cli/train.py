@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -152,7 +152,7 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
     if state is not None:
         check_split_unchanged(run, state, data.split.hash)
     with new_run(run.path, config) if state is None else nullcontext():
-        write_inputs(run, data)
+        write_inputs(run, config, data)
         first_step = 0 if state is None else state.step
         with RunObserver(
             run, class_names=data.labels.names, iterations=config.training.iterations, first_step=first_step
@@ -201,13 +201,18 @@ def training_samples(config: "RunConfig", data: "PreparedData") -> "TrainingSet"
     return data.training_set()
 
 
-def write_inputs(run: "RunFolder", data: "PreparedData") -> None:
-    """What the run learns from: its split and its tags."""
+def write_inputs(run: "RunFolder", config: "RunConfig", data: "PreparedData") -> None:
+    """What the run learns from: its split, its tags and, for ``retrain``, the record of its pseudo-labels."""
+    from medwsss.config.methods import RetrainConfig, pseudo_root
     from medwsss.data.image_labels import write_image_labels
+    from medwsss.data.pseudo_folder import RECORD, read_pseudo_record
+    from medwsss.data.records import save_record
     from medwsss.data.splits import write_split
 
     write_split(data.split, run.split)
     write_image_labels(data.image_labels, run.tags)
+    if isinstance(config.method, RetrainConfig):
+        save_record(run.pseudo, asdict(read_pseudo_record(pseudo_root(config.method) / RECORD)))
 
 
 def data_root(config: "DataConfig") -> Path:

@@ -98,7 +98,9 @@ def open_pseudo_folder(
     Raises:
         DatasetError: the folder is missing, incomplete, or made from another data set, task or split.
     """
-    record = _read_record(root)
+    if not (root / RECORD).is_file():
+        raise DatasetError(f"{root} holds no complete pseudo-labels (no {RECORD}): make them with medwsss pseudo-label")
+    record = read_pseudo_record(root / RECORD)
     checks = {
         "data set": (record.dataset, dataset),
         "task": (record.task, label_set.name),
@@ -116,10 +118,12 @@ def open_pseudo_folder(
     return folder
 
 
-def _read_record(root: Path) -> PseudoRecord:
-    path = root / RECORD
-    if not path.is_file():
-        raise DatasetError(f"{root} holds no complete pseudo-labels (no {RECORD}): make them with medwsss pseudo-label")
+def read_pseudo_record(path: Path) -> PseudoRecord:
+    """A record, also where a run has copied it to.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         lists = {key: tuple(content[key]) for key in ("classes", "names")}

@@ -131,7 +131,7 @@ def clear_stopped(run: RunFolder) -> None:
 
     Only files that training writes go; anything else stays, and then nothing is trained over it.
     """
-    for file in (run.config, run.versions, run.split, run.tags, run.metrics, run.validation):
+    for file in (run.config, run.versions, run.split, run.tags, run.pseudo, run.metrics, run.validation):
         file.unlink(missing_ok=True)
     for folder in (run.tensorboard, run.pictures, run.checkpoint("last").parent):
         with suppress(OSError):

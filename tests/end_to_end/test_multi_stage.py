@@ -55,6 +55,12 @@ def test_a_unet_learns_the_stored_pseudo_labels(base: Path, pseudo: Path, tmp_pa
     )  # fmt: skip
     assert answer.code == 0, answer.err
     assert (tmp_path / "unet" / "report" / "report.html").is_file()
+    report = (tmp_path / "unet" / "report" / "report.md").read_text(encoding="utf-8")
+    source = f"{pseudo}: run {base / 'unia'}, checkpoint last, step 4, source pseudo"
+    assert f"seed 0, from pseudo-labels of unia in {source}" in report
+    assert "image-level labels only" not in report
+    assert "method.pseudo" not in report  # it is said once, and no paper has one
+    assert (tmp_path / "unet" / "pseudo_labels.json").read_text() == (pseudo / "pseudo.json").read_text()
 
 
 @pytest.mark.parametrize(
