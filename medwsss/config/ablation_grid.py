@@ -116,8 +116,8 @@ def shown_settings(columns: Mapping[str, str], configs: Sequence[RunConfig]) -> 
 
 
 def explained(error: ValidationError) -> str:
-    """The first problem of a grid file in one line, with the nearest known key."""
-    problem = error.errors()[0]
+    """A problem of a grid file in one line: an unknown key, with the nearest known one, or else the first."""
+    problem = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     where = ".".join(map(str, problem["loc"])) or "file"
     if problem["type"] != "extra_forbidden":
         return f"{where}: {problem['msg']}"

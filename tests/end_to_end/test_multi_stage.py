@@ -75,6 +75,9 @@ def test_a_unet_learns_the_stored_pseudo_labels(base: Path, pseudo: Path, tmp_pa
         (["--method", "retrain", "--pseudo", "nowhere"], ["nowhere", "holds no complete pseudo-labels"]),
         (["--set", "addons.urn.threshold=1.5"], ["addons.urn.threshold"]),
         (["--set", "addons.urn.scales=[0.5, 0]"], ["addons.urn.scales"]),
+        (["--set", "addons.urn.scales=[0.5]"], ["addons.urn.scales must hold two or more exponents"]),
+        (["--method", "cam", "--with", "urn", "--root", "nowhere"], ["add-on urn needs"]),
+        (["--method", "retrain", "--root", "nowhere"], ["pass --pseudo DIR"]),
         (["--set", "encoder.name=resnet18"], ["method unia needs attention"]),
     ],
 )

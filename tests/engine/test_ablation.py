@@ -99,7 +99,7 @@ def test_the_values_of_a_product_may_be_words_and_lists(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("titel: t\nrows: [{name: a}]", "grid.yaml"),
+        ("titel: t\nrows: [{name: a}]", "unknown key 'titel'; did you mean 'title'"),
         ("title: t\nrow: [{name: a}]\nrows: [{name: b}]", "unknown key 'row'; did you mean 'rows'"),
         ("title: t\nrows: [{name: a, sett: []}]", "unknown key 'rows.0.sett'; did you mean 'set'"),
         ("title: t", "either rows"),
