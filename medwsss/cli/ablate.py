@@ -92,7 +92,7 @@ def ablate(
     with _naming_grid(source):
         runs = planned_runs(table, planned_seeds, out, resolve, vary=keys)
         shown = _shown(table, runs)
-    about = _about(source, config, base, set_ or [], found.type)
+    about = _about(grid, config, base, set_ or [], found.type)
     check_folder(out)
     train_missing(table, runs, requested, out, keys=keys, shown=shown, about=about, device_name=found.type)
 
@@ -252,14 +252,14 @@ def _check_varied(base: "RunConfig", vary: str) -> None:
         raise ConfigError("--vary data draws the split anew, and data.split.file fixes it: leave out one of them")
 
 
-def _about(source: Path, config: str | None, base: "RunConfig", assignments: list[str], device: str) -> dict[str, str]:
+def _about(grid: str, config: str | None, base: "RunConfig", assignments: list[str], device: str) -> dict[str, str]:
     """Where the numbers come from, in words."""
     from medwsss.config.data import VolumeDataConfig
 
     volumes = isinstance(base.data, VolumeDataConfig)
     generated = f"generated phantom of {base.data.phantom.patients} patients" if volumes else ""  # type: ignore
     return {
-        "grid": str(source),
+        "grid": grid,
         "configuration": config or "the shipped one",
         "method": base.method.name,
         "data": f"{base.data.name}, {base.data.root or generated}",
