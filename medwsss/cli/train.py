@@ -68,6 +68,8 @@ def train(
             chosen_task(task)
             if dataset in IMAGE_SETS:
                 refuse_options(f"data set {dataset}", {"--task": task})
+        if pseudo is not None and method != "retrain" and config is None:
+            raise ConfigError("--pseudo is what method retrain learns from: pass --method retrain with it")
         flags = {
             "data": given(root=root, task=task, tags=tags),
             "encoder": given(weights=weights),

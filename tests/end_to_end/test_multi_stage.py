@@ -71,7 +71,7 @@ def test_a_unet_learns_the_stored_pseudo_labels(base: Path, pseudo: Path, tmp_pa
         (["--method", "cam", "--with", "urn"], ["add-on urn needs", "which method cam does not produce"]),
         (["--method", "usages"], ["did you mean 'usage'?"]),
         (["--method", "retrain"], ["pass --pseudo DIR"]),
-        (["--pseudo", "there"], ["unknown setting 'method.pseudo' of unia"]),
+        (["--pseudo", "there"], ["pass --method retrain with it"]),
         (["--method", "retrain", "--pseudo", "nowhere"], ["nowhere", "holds no complete pseudo-labels"]),
         (["--set", "addons.urn.threshold=1.5"], ["addons.urn.threshold"]),
         (["--set", "addons.urn.scales=[0.5, 0]"], ["addons.urn.scales"]),
