@@ -108,6 +108,19 @@ class ConfidenceConfig(Section):
     """Distance from the nearest other label at which confidence has grown to 1 − 1/e, in mm."""
 
 
+class DoubtConfig(Section):
+    """Limits beyond which a study is not what the prior believes in, so that it gets no seeds."""
+
+    least_change: Fraction = 0.02
+    """Largest smoothed change of grey levels between ED and ES, on the scale of [0, 1], that counts as standing still."""
+    least_slices: Fraction = 0.5
+    """Share of slices in which a left ventricle must be seen."""
+    largest_growth: Positive = 1.1
+    """Mean radius of the cavity at ES over that at ED."""
+    largest_step_mm: Positive = 20.0
+    """Median step of the axis between neighbouring slices, in mm."""
+
+
 class CineConfig(Section):
     """Seeds from motion and cardiac anatomy. Every constant is a claim about hearts, not about a data set."""
 
@@ -117,3 +130,4 @@ class CineConfig(Section):
     wall: WallConfig = WallConfig()
     right_ventricle: RightVentricleConfig = RightVentricleConfig()
     confidence: ConfidenceConfig = ConfidenceConfig()
+    doubt: DoubtConfig = DoubtConfig()
