@@ -1,6 +1,6 @@
 """``medwsss ablate``: the rows of a grid, each with several seeds, through the same code as ``medwsss train``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -89,10 +89,10 @@ def ablate(
     _check_varied(base, vary)
     requested = parsed_seeds(seeds)
     planned_seeds = sorted({*requested, *earlier_seeds(out, table.title)})
-    with _naming(source):
+    with _naming_grid(source):
         runs = planned_runs(table, planned_seeds, out, resolve, vary=keys)
         shown = _shown(table, runs)
-    about = _about(source, config, base, set_ or [], found.type)
+    about = _about(grid, config, base, set_ or [], found.type)
     check_folder(out)
     train_missing(table, runs, requested, out, keys=keys, shown=shown, about=about, device_name=found.type)
 
@@ -118,17 +118,18 @@ def train_missing(
 
     standings = [standing(planned) for planned in runs]  # of all runs, so that nothing is trained in vain
     seeds = tuple(dict.fromkeys(planned.seed for planned in runs))
+    missing = [
+        (planned, how)
+        for planned, how in zip(runs, standings, strict=True)
+        if how is not Standing.DONE and planned.seed in requested
+    ]
+    check_pseudo_labels(missing)
     record = AblationRecord(
         title=table.title, note=table.note, seeds=seeds, vary=keys, columns=tuple(table.columns), rows=table.rows,
         shown=shown, about=about,
     )  # fmt: skip
     write_record(record, out)
     path = write_table(out)
-    missing = [
-        (planned, how)
-        for planned, how in zip(runs, standings, strict=True)
-        if how is not Standing.DONE and planned.seed in requested
-    ]
     done = standings.count(Standing.DONE)
     typer.echo(f"{table.title}: {done} of {len(runs)} runs are done, {len(missing)} to train; table {path}")
     failed = 0
@@ -141,6 +142,27 @@ def train_missing(
     typer.echo(f"Table: {path}")
     if failed:
         raise typer.Exit(2)
+
+
+def check_pseudo_labels(runs: "Iterable[tuple[PlannedRun, Standing]]") -> None:
+    """See that every run of ``retrain`` can learn from its folder, so that none of the others is trained in vain.
+
+    Raises:
+        MedwsssError: one cannot, as ``train`` would find; the message names the row.
+    """
+    from medwsss.cli.train import data_root, loaded_data, training_samples
+    from medwsss.config.methods import RetrainConfig
+    from medwsss.engine.ablation import Standing
+
+    opened = set()
+    for planned, how in runs:
+        config = planned.config
+        if not isinstance(config.method, RetrainConfig) or (config.data, config.method.pseudo) in opened:
+            continue
+        with _naming_row(planned):
+            tags = planned.run.tags if how is Standing.BEGUN else None
+            training_samples(config, loaded_data(config.data, data_root(config.data), tags=tags))
+        opened.add((config.data, config.method.pseudo))
 
 
 def grid_file(name: str) -> Path:
@@ -190,17 +212,16 @@ def _trained(planned: "PlannedRun", how: "Standing", device_name: str) -> bool:
     """Whether the run went to its end without anything that could not be trained or read."""
     from medwsss.cli.train import train_and_report
     from medwsss.engine.ablation import Standing, clear_stopped, is_done, summary_file
-    from medwsss.errors import EvaluationError, MedwsssError, TrainingError
+    from medwsss.errors import EvaluationError, TrainingError
 
     if how is Standing.STOPPED:
         clear_stopped(planned.run)
     try:
-        train_and_report(planned.config, planned.run, resume=how is Standing.BEGUN, device_name=device_name)
+        with _naming_row(planned):
+            train_and_report(planned.config, planned.run, resume=how is Standing.BEGUN, device_name=device_name)
     except TrainingError as error:
-        typer.echo(f"error: {planned}: {error}", err=True)
+        typer.echo(f"error: {error}", err=True)
         return False
-    except MedwsssError as error:
-        raise type(error)(f"{planned}: {error}") from None
     except typer.Exit:  # images that cannot be read were named
         return False
     except KeyboardInterrupt:
@@ -231,14 +252,14 @@ def _check_varied(base: "RunConfig", vary: str) -> None:
         raise ConfigError("--vary data draws the split anew, and data.split.file fixes it: leave out one of them")
 
 
-def _about(source: Path, config: str | None, base: "RunConfig", assignments: list[str], device: str) -> dict[str, str]:
+def _about(grid: str, config: str | None, base: "RunConfig", assignments: list[str], device: str) -> dict[str, str]:
     """Where the numbers come from, in words."""
     from medwsss.config.data import VolumeDataConfig
 
     volumes = isinstance(base.data, VolumeDataConfig)
     generated = f"generated phantom of {base.data.phantom.patients} patients" if volumes else ""  # type: ignore
     return {
-        "grid": str(source),
+        "grid": grid,
         "configuration": config or "the shipped one",
         "method": base.method.name,
         "data": f"{base.data.name}, {base.data.root or generated}",
@@ -249,7 +270,18 @@ def _about(source: Path, config: str | None, base: "RunConfig", assignments: lis
 
 
 @contextmanager
-def _naming(source: Path) -> Iterator[None]:
+def _naming_row(planned: "PlannedRun") -> Iterator[None]:
+    """Errors of a run name its row and seed."""
+    from medwsss.errors import MedwsssError
+
+    try:
+        yield
+    except MedwsssError as error:
+        raise type(error)(f"{planned}: {error}") from None
+
+
+@contextmanager
+def _naming_grid(source: Path) -> Iterator[None]:
     """Errors of a grid name its file."""
     from medwsss.errors import ConfigError
 

@@ -81,10 +81,11 @@ def image_lines(evaluation: "ImageEvaluation") -> list[str]:
 
 def prediction_notes(predictions: Path) -> dict[str, str]:
     """What ``medwsss predict`` recorded beside its label images; nothing for folders of other programs."""
-    from medwsss.engine.prediction_record import read_record
+    from medwsss.data.records import read_record
+    from medwsss.engine.prediction_record import RECORD
 
     try:
-        record = read_record(predictions) or {}
+        record = read_record(predictions / RECORD) or {}
     except OutputError:  # some other program's file of that name
         return {}
     return {f"predictions, {key}": _words(record[key]) for key in _RECORDED if key in record}

@@ -1,10 +1,10 @@
 """Choices by name that several commands share."""
 
-import difflib
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from medwsss.config.nearest import did_you_mean
 from medwsss.errors import ConfigError, OutputError
 from medwsss.labels import ACDC_TASKS, Task
 
@@ -26,9 +26,7 @@ def chosen(what: str, name: str, known: Collection[str]) -> str:
     """
     if name in known:
         return name
-    nearest = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
-    raise ConfigError(f"unknown {what} '{name}'{hint} (there are {', '.join(known)})")
+    raise ConfigError(f"unknown {what} '{name}'{did_you_mean(name, known)} (there are {', '.join(known)})")
 
 
 def refuse_options(what: str, options: Mapping[str, object]) -> None:

@@ -1,9 +1,7 @@
 """``medwsss pseudo-label``: labels and weights of everything a run has trained on, for a second stage."""
 
-import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,11 +17,6 @@ if TYPE_CHECKING:
     from medwsss.engine.pseudo_labels import Recipe
     from medwsss.engine.run_folder import RunFolder
     from medwsss.methods.method import Method
-
-STARTED = "started.json"
-"""The record of a folder that is not complete yet."""
-_MAY_CHANGE = ("run", "data")
-"""Where things lie: moved, they give the same labels."""
 
 
 def pseudo_label(
@@ -53,9 +46,9 @@ def pseudo_label(
     """Write pseudo-labels, and weights that say how far to trust them, of the training part of a run."""
     from medwsss.cli.options import check_folder, chosen
     from medwsss.cli.progress import progress
-    from medwsss.data.pseudo_folder import RECORD, PseudoFolder, write_pseudo_record
+    from medwsss.data.pseudo_folder import RECORD, claim_pseudo_folder, write_pseudo_record
     from medwsss.engine.device import resolve_device
-    from medwsss.engine.pseudo_labels import CAMS
+    from medwsss.engine.pseudo_label_files import CAMS
     from medwsss.engine.run_folder import load_method, open_run
 
     chosen("checkpoint", checkpoint, ("last", "best"))
@@ -68,8 +61,7 @@ def pseudo_label(
     method = load_method(folder, config, data.labels, checkpoint=checkpoint).to(found)
     jobs = writers(method, data, recipe, device=found, cams=CAMS in maps)
     record = record_of(folder, config, data, recipe, tuple(jobs), checkpoint=checkpoint, maps=maps)
-    made = PseudoFolder(out, record)
-    claim_folder(made, resume=resume)
+    made = claim_pseudo_folder(out, record, maps=maps, resume=resume)
     left = [name for name in jobs if not (made.labels_file(name).exists() and made.weights_file(name).exists())]
     if len(left) < len(jobs):
         typer.echo(f"{len(jobs) - len(left)} of {len(jobs)} are there already")
@@ -77,7 +69,6 @@ def pseudo_label(
         for name in bar.track(left, description="labelling"):
             jobs[name](made)
     write_pseudo_record(out, record)
-    (out / STARTED).unlink(missing_ok=True)
     typer.echo(f"{len(jobs)} pseudo-labels with weights, in {out} ({RECORD} says of what)")
 
 
@@ -222,7 +213,7 @@ def writers(
     from medwsss.data.sample import photograph_key
     from medwsss.engine.predict import study_items
     from medwsss.engine.predict_images import ImageItem
-    from medwsss.engine.pseudo_labels import write_image, write_volume
+    from medwsss.engine.pseudo_label_files import write_image, write_volume
 
     options: dict[str, Any] = {"recipe": recipe, "labels": data.labels, "device": device, "cams": cams}
     match data:
@@ -239,51 +230,3 @@ def writers(
             }
         case _:
             raise TypeError(f"no pseudo-labels for {type(data).__name__}")
-
-
-def claim_folder(folder: "PseudoFolder", *, resume: bool) -> None:
-    """Make the folders and note what is being made; until the end, none can take the folder for complete.
-
-    Raises:
-        OutputError: the folder holds something, or with ``resume`` something made otherwise, or cannot be written.
-    """
-    from medwsss.data.pseudo_folder import LABELS, RECORD, WEIGHTS
-    from medwsss.data.writing import written_whole
-    from medwsss.engine.prediction_record import differences
-    from medwsss.errors import OutputError
-
-    root, record = folder.root, json.loads(json.dumps(asdict(folder.record)))
-    earlier = next((path for name in (STARTED, RECORD) if (path := root / name).is_file()), None)
-    if earlier is None and root.is_dir() and any(root.iterdir()):
-        raise OutputError(f"{root} already holds other files: choose another --out")
-    if earlier is not None and not resume:
-        raise OutputError(f"{root} already holds pseudo-labels: pass --resume to go on, or choose another --out")
-    changed = [] if earlier is None else differences(_lasting(_read(earlier)), _lasting(record))
-    if changed:
-        raise OutputError(f"{root} holds other pseudo-labels ({'; '.join(changed)}): choose another --out")
-    try:
-        for name in (LABELS, WEIGHTS, *folder.record.provenance["maps"]):
-            (root / name).mkdir(parents=True, exist_ok=True)
-        with written_whole(root / STARTED) as partial:
-            partial.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        (root / RECORD).unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write to {error.filename or root}: {error.strerror}; choose another --out") from None
-
-
-def _lasting(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What must not change when the work goes on."""
-    provenance = {key: value for key, value in record["provenance"].items() if key not in _MAY_CHANGE}
-    return {**record, "provenance": provenance}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    from medwsss.errors import OutputError
-
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        content = None
-    if not isinstance(content, dict) or not isinstance(content.get("provenance"), dict):
-        raise OutputError(f"{path} is damaged: choose another --out")
-    return content

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _CLASSES_SHOWN = 4
 _NO_MATTER = (
-    "data.root", "data.workers", "data.validation_images", "encoder.weights", "training.seed",
+    "data.root", "data.workers", "data.validation_images", "encoder.weights", "method.pseudo", "training.seed",
     "training.validate_every", "training.picture_every", "training.checkpoint_every", "inference.batch_size",
 )  # fmt: skip
 """Settings that change no result, or of which a reader is told elsewhere."""
@@ -67,6 +67,19 @@ def training_time(run: "RunFolder", iterations: int) -> str:
     return "not recorded" if math.isnan(seconds) else f"{seconds / 60:.2f} min, with validation and pictures"
 
 
+def supervision(config: "RunConfig", run: "RunFolder") -> str:
+    """What the run has learned from: image-level labels, or pseudo-labels and what made those."""
+    from medwsss.config.methods import RetrainConfig, pseudo_root
+    from medwsss.data.pseudo_folder import read_pseudo_record
+
+    if not isinstance(config.method, RetrainConfig):
+        return "image-level labels only"
+    made = read_pseudo_record(run.pseudo).provenance
+    author, folder = made.get("method", "another program"), pseudo_root(config.method)
+    words = [f"{key} {made[key]}" for key in ("run", "checkpoint", "step", "source", "refine") if key in made]
+    return f"pseudo-labels of {author} in {folder}: {', '.join(words)}"
+
+
 def report_notes(config: "RunConfig", run: "RunFolder", method: "Method", data: "PreparedData") -> dict[str, str]:
     """Method, training, data, tags, encoder, split and commit of a run."""
     from medwsss.engine.run_folder import versions
@@ -74,7 +87,7 @@ def report_notes(config: "RunConfig", run: "RunFolder", method: "Method", data: 
     return {
         "method": described_method(config),
         "training": f"{config.training.iterations} iterations, batch {config.training.batch_size}, "
-        f"seed {config.training.seed}, from image-level labels only",
+        f"seed {config.training.seed}, from {supervision(config, run)}",
         "training time": training_time(run, config.training.iterations),
         "data": f"{data.source} ({len(data.split.train)} {data.members} train, {len(data.split.held_out)} held out)",
         "image-level labels": f"{data.tags_source}; {positives(data)}",

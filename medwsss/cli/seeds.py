@@ -17,7 +17,8 @@ def seeds(
     ] = None,
     no_tags: Annotated[bool, typer.Option("--no-tags", help="Clear no class by its tag.")] = False,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, such as cine.wall.lung=0.3.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, such as cine.wall.lung=0.3."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interruption stopped.")] = False,
 ) -> None:

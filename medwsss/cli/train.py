@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -135,8 +135,9 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
     from medwsss.engine.seeding import derived_seed
     from medwsss.engine.train import train as run_training
     from medwsss.engine.validate import validation_of
-    from medwsss.methods import build_method
+    from medwsss.methods import build_method, check_trainable
 
+    check_trainable(config)
     device = torch.device(device_name)
     state = resumable_state(run, config) if resume else None
     data = loaded_data(config.data, data_root(config.data), tags=run.tags if resume else None)
@@ -151,7 +152,7 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
     if state is not None:
         check_split_unchanged(run, state, data.split.hash)
     with new_run(run.path, config) if state is None else nullcontext():
-        write_inputs(run, data)
+        write_inputs(run, config, data)
         first_step = 0 if state is None else state.step
         with RunObserver(
             run, class_names=data.labels.names, iterations=config.training.iterations, first_step=first_step
@@ -192,21 +193,26 @@ def loaded_data(config: "DataConfig", root: Path, *, tags: Path | None) -> "Prep
 
 def training_samples(config: "RunConfig", data: "PreparedData") -> "TrainingSet":
     """What a run learns from: images with their tags or, for ``retrain``, with stored pseudo-labels."""
-    from medwsss.config.methods import RetrainConfig
+    from medwsss.config.methods import RetrainConfig, pseudo_root
     from medwsss.data.pseudo_sets import pseudo_training_set
 
     if isinstance(config.method, RetrainConfig):
-        return pseudo_training_set(data, config.method.pseudo)
+        return pseudo_training_set(data, pseudo_root(config.method))
     return data.training_set()
 
 
-def write_inputs(run: "RunFolder", data: "PreparedData") -> None:
-    """What the run learns from: its split and its tags."""
+def write_inputs(run: "RunFolder", config: "RunConfig", data: "PreparedData") -> None:
+    """What the run learns from: its split, its tags and, for ``retrain``, the record of its pseudo-labels."""
+    from medwsss.config.methods import RetrainConfig, pseudo_root
     from medwsss.data.image_labels import write_image_labels
+    from medwsss.data.pseudo_folder import RECORD, read_pseudo_record
+    from medwsss.data.records import save_record
     from medwsss.data.splits import write_split
 
     write_split(data.split, run.split)
     write_image_labels(data.image_labels, run.tags)
+    if isinstance(config.method, RetrainConfig):
+        save_record(run.pseudo, asdict(read_pseudo_record(pseudo_root(config.method) / RECORD)))
 
 
 def data_root(config: "DataConfig") -> Path:

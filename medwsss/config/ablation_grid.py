@@ -1,6 +1,5 @@
 """Grid files of ablations: the rows of a table, each a name and the settings it changes."""
 
-import difflib
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medwsss.config.loading import read_layer
+from medwsss.config.nearest import did_you_mean
 from medwsss.config.schema import RunConfig
 from medwsss.errors import ConfigError
 
@@ -111,22 +111,18 @@ def shown_settings(columns: Mapping[str, str], configs: Sequence[RunConfig]) -> 
     known = {key: None for found in settings for key in found}
     for heading, key in columns.items():
         if key not in known:
-            nearest = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
-            raise ConfigError(f"column '{heading}' shows '{key}', which is no setting{hint}")
+            raise ConfigError(f"column '{heading}' shows '{key}', which is no setting{did_you_mean(key, known)}")
     return tuple(tuple(_shown(found.get(key)) for key in columns.values()) for found in settings)
 
 
 def explained(error: ValidationError) -> str:
-    """The first problem of a grid file in one line, with the nearest known key."""
-    problem = error.errors()[0]
+    """A problem of a grid file in one line: an unknown key, with the nearest known one, or else the first."""
+    problem = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     where = ".".join(map(str, problem["loc"])) or "file"
     if problem["type"] != "extra_forbidden":
         return f"{where}: {problem['msg']}"
     known = list(Cell.model_fields) if len(problem["loc"]) > 1 else [*Grid.model_fields, "grid"]
-    nearest = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
-    hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
-    return f"unknown key '{where}'{hint} (there are {', '.join(known)})"
+    return f"unknown key '{where}'{did_you_mean(str(problem['loc'][-1]), known)} (there are {', '.join(known)})"
 
 
 def _combinations(product: object, path: Path) -> Iterator[dict[str, Any]]:

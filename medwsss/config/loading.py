@@ -1,6 +1,5 @@
 """From YAML files and ``key=value`` overrides to one validated ``RunConfig``, and back to YAML."""
 
-import difflib
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
@@ -10,13 +9,16 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from medwsss.config.data import DATASET_NAMES
+from medwsss.config.methods import METHOD_NAMES
+from medwsss.config.nearest import did_you_mean
 from medwsss.config.schema import RunConfig
 from medwsss.errors import ConfigError
 
 Tree = dict[str, Any]
 _NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 """PyYAML refuses impossible dates and numbers with ValueError, and deep nesting with RecursionError."""
-_CHOICES = ("data", "method")
+_CHOICES = {"data": DATASET_NAMES, "method": METHOD_NAMES}
 """Sections whose ``name`` decides which settings there are."""
 _SHOWN = 80
 """Characters of a refused value that a message repeats."""
@@ -143,12 +145,15 @@ def _explained(problem: Mapping[str, Any]) -> str:
     if len(where) > 1 and where[0] in _CHOICES:  # pydantic inserts the name of the choice
         choice = f" of {where.pop(1)}"
     dotted = ".".join(where) or "configuration"
+    if problem["type"] == "union_tag_invalid":
+        name, known = problem["ctx"]["tag"], _CHOICES[where[0]]
+        return f"unknown {dotted}.name '{name}'{did_you_mean(name, known)} (there are {', '.join(known)})"
+    if problem["type"] == "value_error":  # of our own checks, which name what does not fit
+        return f"{dotted}: {problem['ctx']['error']}"
     if problem["type"] != "extra_forbidden":
         return f"{dotted}: {problem['msg']} (got {reprlib.repr(problem['input'])[:_SHOWN]})"
-    known = {path.rsplit(".", 1)[-1] for path in _paths(RunConfig)} - {where[-1]}
-    nearest = difflib.get_close_matches(where[-1], known, n=1)
-    hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
-    return f"unknown setting '{dotted}'{choice}{hint}"
+    settings = {path.rsplit(".", 1)[-1] for path in _paths(RunConfig)} - {where[-1]}
+    return f"unknown setting '{dotted}'{choice}{did_you_mean(where[-1], settings)}"
 
 
 def _paths(section: type[BaseModel], prefix: str = "") -> Iterator[str]:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from medwsss.config.maps import CamConfig, DecoderConfig, PixelAdaptiveConfig
 from medwsss.config.section import Count, Fraction, Positive, Section, Weight
 from medwsss.config.unia import UniAConfig
+from medwsss.errors import ConfigError
 
 
 class CamBaselineConfig(Section):
@@ -89,6 +90,19 @@ class RetrainConfig(Section):
     or all alike."""
     threshold: Fraction = 0.05
     """t of URN's Eq. 12: what a pixel counts whose stored weight is at or below it."""
+
+
+def pseudo_root(config: RetrainConfig) -> Path:
+    """The folder that there must be to train.
+
+    Raises:
+        ConfigError: none is named.
+    """
+    if config.pseudo is None:
+        raise ConfigError(
+            "method retrain needs pseudo-labels to learn from: pass --pseudo DIR or set method.pseudo, see pseudo-label"
+        )
+    return config.pseudo
 
 
 MethodConfig = Annotated[UniAConfig | CamBaselineConfig | UsageConfig | RetrainConfig, Field(discriminator="name")]

@@ -3,6 +3,7 @@
 from pydantic import model_validator
 
 from medwsss.config.addons import AddOnsConfig
+from medwsss.config.cine import CineConfig
 from medwsss.config.data import DataConfig, VolumeDataConfig
 from medwsss.config.encoder import EncoderConfig
 from medwsss.config.methods import MethodConfig
@@ -18,11 +19,12 @@ class RunConfig(Section):
     encoder: EncoderConfig = EncoderConfig()
     method: MethodConfig = UniAConfig()
     addons: AddOnsConfig = AddOnsConfig()
+    cine: CineConfig = CineConfig()
     training: TrainingConfig = TrainingConfig()
     inference: InferenceConfig = InferenceConfig()
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "RunConfig":
+    def _decoder_is_trained(self) -> "RunConfig":
         iterations = self.training.iterations
         if isinstance(self.method, UniAConfig) and self.method.segmentation_weight > 0:
             start = self.method.schedule.iteration("segmentation_from", iterations)
@@ -31,6 +33,26 @@ class RunConfig(Section):
                     f"method.schedule.segmentation_from ({start}) leaves none of the {iterations} iterations to train"
                     " the decoder, which predicts: start earlier"
                 )
-        if self.inference.crf.enabled and isinstance(self.data, VolumeDataConfig):
-            raise ValueError("inference.crf needs colours, and volumes have none: set inference.crf.enabled to false")
+        return self
+
+    @model_validator(mode="after")
+    def _crf_has_colours(self) -> "RunConfig":
+        if isinstance(self.data, VolumeDataConfig):
+            if self.inference.crf.enabled:
+                raise ValueError(
+                    "inference.crf needs colours, and volumes have none: set inference.crf.enabled to false"
+                )
+            if self.addons.urn.refine == "crf":
+                raise ValueError(
+                    "addons.urn.refine=crf needs colours, and volumes have none: set addons.urn.refine to none or par"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _urn_can_weigh(self) -> "RunConfig":
+        urn = self.addons.urn
+        if len(urn.scales) < 2:
+            raise ValueError("addons.urn.scales must hold two or more exponents, for labels to flip between")
+        if urn.enabled and isinstance(self.method, UniAConfig) and self.method.segmentation_weight == 0:
+            raise ValueError("addons.urn weighs the segmentation loss, which method.segmentation_weight=0 switches off")
         return self

@@ -10,13 +10,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from medwsss.data.writing import written_whole
+from medwsss.data.records import differences, read_record, save_record
 from medwsss.errors import DatasetError, OutputError
 from medwsss.labels import LabelSet
 
 RECORD = "pseudo.json"
 LABELS = "labels"
 WEIGHTS = "weights"
+STARTED = "started.json"
+"""The record of a folder that is not complete yet."""
+_MAY_CHANGE = ("provenance.run", "provenance.data")
+"""Where things lie: moved, they give the same labels."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +32,9 @@ class PseudoRecord:
     task: str
     """Name of the label set."""
     classes: tuple[str, ...]
-    split_hash: str
-    """Of the split of the run: its held-out part has no pseudo-labels."""
+    split_hash: str | None
+    """Of the split of the run: its held-out part has no pseudo-labels. None where nothing was learned, so that they
+    fit any split."""
     suffix: str
     """Of the files in ``labels`` and ``weights``: .png or .nii.gz."""
     names: tuple[str, ...]
@@ -52,17 +57,38 @@ class PseudoFolder:
         return self.root / WEIGHTS / f"{name}{self.record.suffix}"
 
 
+def claim_pseudo_folder(root: Path, record: PseudoRecord, *, maps: Sequence[str], resume: bool) -> PseudoFolder:
+    """Make the folders, of ``maps`` too, and note what is being made; until the end, none can take it for complete.
+
+    Raises:
+        OutputError: the folder holds something, or with ``resume`` something made otherwise, or cannot be written.
+    """
+    earlier = read_record(root / STARTED) or read_record(root / RECORD)
+    if earlier is None and root.is_dir() and any(root.iterdir()):
+        raise OutputError(f"{root} already holds other files: choose another --out")
+    if earlier is not None and not resume:
+        raise OutputError(f"{root} already holds pseudo-labels: pass --resume to go on, or choose another --out")
+    changed = [] if earlier is None else differences(earlier, asdict(record), but=_MAY_CHANGE)
+    if changed:
+        raise OutputError(f"{root} holds other pseudo-labels ({'; '.join(changed)}): choose another --out")
+    try:
+        for name in (LABELS, WEIGHTS, *maps):
+            (root / name).mkdir(parents=True, exist_ok=True)
+        save_record(root / STARTED, asdict(record))
+        (root / RECORD).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write to {error.filename or root}: {error.strerror}; choose another --out") from None
+    return PseudoFolder(root, record)
+
+
 def write_pseudo_record(root: Path, record: PseudoRecord) -> None:
     """Store the record; it is written last, so that a folder with one is complete.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    try:
-        with written_whole(root / RECORD) as partial:
-            partial.write_text(json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {root / RECORD}: {error.strerror}; choose another --out") from None
+    save_record(root / RECORD, asdict(record))
+    (root / STARTED).unlink(missing_ok=True)
 
 
 def open_pseudo_folder(
@@ -73,12 +99,14 @@ def open_pseudo_folder(
     Raises:
         DatasetError: the folder is missing, incomplete, or made from another data set, task or split.
     """
-    record = _read_record(root)
+    if not (root / RECORD).is_file():
+        raise DatasetError(f"{root} holds no complete pseudo-labels (no {RECORD}): make them with medwsss pseudo-label")
+    record = read_pseudo_record(root / RECORD)
     checks = {
         "data set": (record.dataset, dataset),
         "task": (record.task, label_set.name),
         "classes": (record.classes, label_set.names),
-        "split": (record.split_hash, split_hash),
+        "split": (split_hash if record.split_hash is None else record.split_hash, split_hash),
     }
     for what, (theirs, ours) in checks.items():
         if theirs != ours:
@@ -91,10 +119,12 @@ def open_pseudo_folder(
     return folder
 
 
-def _read_record(root: Path) -> PseudoRecord:
-    path = root / RECORD
-    if not path.is_file():
-        raise DatasetError(f"{root} holds no complete pseudo-labels (no {RECORD}): make them with medwsss pseudo-label")
+def read_pseudo_record(path: Path) -> PseudoRecord:
+    """A record, also where a run has copied it to.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         lists = {key: tuple(content[key]) for key in ("classes", "names")}

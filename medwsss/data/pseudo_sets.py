@@ -19,7 +19,7 @@ from medwsss.data.pseudo_folder import PseudoFolder, open_pseudo_folder
 from medwsss.data.sample import Draw, Sample, TrainingSet
 from medwsss.data.slices import SliceDataset
 from medwsss.data.transforms import TrainingTransform, working_labels
-from medwsss.errors import ConfigError, DatasetError, MedwsssWarning
+from medwsss.errors import DatasetError, MedwsssWarning
 from medwsss.labels import IGNORE, LabelSet
 from medwsss.volumes.io import load_label_volume, load_volume
 from medwsss.volumes.volume import Volume
@@ -27,20 +27,17 @@ from medwsss.volumes.volume import Volume
 ADVICE = "make the pseudo-labels of this data set again"
 
 
-def pseudo_training_set(data: PreparedData, root: Path | None) -> TrainingSet:
+def pseudo_training_set(data: PreparedData, root: Path) -> TrainingSet:
     """The training part of a data set with the pseudo-labels in the folder ``root``.
 
     Every file is there and of the right size when this returns. Volumes are read here and stay in memory;
     photographs' labels are decoded when asked for, and refused then if they hold undefined numbers.
 
     Raises:
-        ConfigError: there is no ``root``.
         DatasetError: the folder is incomplete or of another data set or split, a map has another size than its image,
             or a volume holds undefined labels or weights outside 0 to 1.
         VolumeError: a volume cannot be read.
     """
-    if root is None:
-        raise ConfigError("method retrain needs pseudo-labels to learn from: pass --pseudo DIR, see pseudo-label")
     match data:
         case VolumeData():
             names = tuple(case_id(study, phase) for study in data.training for phase in PHASES)

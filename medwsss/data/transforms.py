@@ -36,13 +36,28 @@ def working_slices(volume: Volume, grid: GridConfig, *, name: str = "volume") ->
         ValueError: the volume has a time axis or voxels that are not finite.
     """
     stack = slices_of(volume)
-    scaled = _scaled(stack.array.astype(np.float32), grid.percentiles, name)
+    native = stack.array.astype(np.float32)
+    if not np.isfinite(native).all():
+        raise ValueError("volume must be finite")
+    if native.min() == native.max():
+        warnings.warn(f"{name} is constant: its slices become zeros", MedwsssWarning, stacklevel=2)
+    scaled = grey_levels(native, grid.percentiles)
     size = [
         max(1, round(pixels * native_mm / grid.spacing_mm))
         for pixels, native_mm in zip(scaled.shape[1:], stack.spacing_mm, strict=True)
     ]
     resized = Resize(size, mode="bilinear", anti_aliasing=True)(torch.from_numpy(scaled))
     return np.asarray(_plain(resized).clamp(0.0, 1.0))
+
+
+def grey_levels(stack: Float32[np.ndarray, "n h w"], percentiles: Sequence[float]) -> Float32[np.ndarray, "n h w"]:
+    """The slices of a whole volume in [0, 1], clipped at percentiles of its voxels; a constant one becomes zeros."""
+    low, high = (float(level) for level in np.percentile(stack, percentiles))
+    if high <= low:  # nearly all voxels are equal
+        low, high = float(stack.min()), float(stack.max())
+    if high <= low:
+        return np.zeros_like(stack)
+    return np.clip((stack - low) / (high - low), 0.0, 1.0).astype(np.float32)
 
 
 def working_labels(volume: Volume, size: tuple[int, int]) -> Shaped[np.ndarray, "n h w"]:
@@ -172,20 +187,6 @@ class _RandSimilarity(RandomizableTransform):  # type: ignore[misc]  # MONAI has
             rotate_params=angle, scale_params=(shrink, shrink), mode=self._mode, padding_mode="zeros", image_only=True
         )(image)
         return _plain(moved)
-
-
-def _scaled(
-    stack: Float32[np.ndarray, "n h w"], percentiles: Sequence[float], name: str
-) -> Float32[np.ndarray, "n h w"]:
-    if not np.isfinite(stack).all():
-        raise ValueError("volume must be finite")
-    low, high = (float(value) for value in np.percentile(stack, percentiles))
-    if high <= low:  # nearly all voxels are equal
-        low, high = float(stack.min()), float(stack.max())
-    if high <= low:
-        warnings.warn(f"{name} is constant: its slices become zeros", MedwsssWarning, stacklevel=3)
-        return np.zeros_like(stack)
-    return np.clip((stack - low) / (high - low), 0.0, 1.0).astype(np.float32)
 
 
 def _resampled(slices: Shaped[np.ndarray, "n h w"], size: tuple[int, int]) -> Shaped[np.ndarray, "n rows columns"]:

@@ -16,6 +16,7 @@ from medwsss.config.schema import RunConfig
 from medwsss.data.writing import written_whole
 from medwsss.engine.run_folder import RunFolder, check_unused, config_hash, open_run
 from medwsss.errors import CheckpointError, ConfigError, OutputError
+from medwsss.methods import check_trainable
 
 _DIFFERENCES_SHOWN = 3
 
@@ -74,14 +75,15 @@ def planned_runs(
     ``vary`` are the settings that a seed sets.
 
     Raises:
-        ConfigError: an assignment does not fit the schema, sets a seed, or changes the data set; the message names the
-            row.
+        ConfigError: an assignment does not fit the schema, sets a seed, or changes the data set, or the method cannot
+            be trained so; the message names the row.
     """
     runs = []
     for seed, cell in itertools.product(seeds, grid.rows):
         try:
             refuse_seeds(cell.set, vary)
             config = resolve(cell.method, [*cell.set, *(f"{key}={seed}" for key in vary)])
+            check_trainable(config)
         except ConfigError as error:
             raise ConfigError(f"row '{cell.name}': {error}") from None
         runs.append(PlannedRun(cell, seed, config, run_folder(out, cell, seed)))
@@ -129,7 +131,7 @@ def clear_stopped(run: RunFolder) -> None:
 
     Only files that training writes go; anything else stays, and then nothing is trained over it.
     """
-    for file in (run.config, run.versions, run.split, run.tags, run.metrics, run.validation):
+    for file in (run.config, run.versions, run.split, run.tags, run.pseudo, run.metrics, run.validation):
         file.unlink(missing_ok=True)
     for folder in (run.tensorboard, run.pictures, run.checkpoint("last").parent):
         with suppress(OSError):

@@ -79,6 +79,15 @@ def volume_cams(
     return reassemble_channels(np.concatenate(parts), like=volume)
 
 
+def slice_batches(
+    volume: Volume, grid: GridConfig, size: int, *, name: str = "volume"
+) -> Iterator[Float[Tensor, "b 3 h w"]]:
+    """What a network sees of a 3D volume: its slices on the working grid, ``size`` at a time."""
+    stack = working_slices(volume, grid, name=name)
+    images = torch.from_numpy(np.stack([channels_of(stack, index, grid) for index in range(len(stack))]))
+    yield from torch.split(images, size)
+
+
 @torch.no_grad()
 def predict_views(
     method: Method,
@@ -145,10 +154,8 @@ def _batches(
     device: torch.device,
     name: str,
 ) -> Iterator[tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b cls"] | None]]:
-    """Slices on the working grid with their tags, as many at a time as fit."""
-    stack = working_slices(volume, grid, name=name)
-    images = torch.from_numpy(np.stack([channels_of(stack, index, grid) for index in range(len(stack))]))
-    for start in range(0, len(stack), size):
-        part = slice(start, start + size)
+    """Batches of slices with their tags."""
+    for number, images in enumerate(slice_batches(volume, grid, size, name=name)):
+        part = slice(number * size, (number + 1) * size)
         tags = None if image_labels is None else torch.from_numpy(image_labels[part]).to(device)
-        yield images[part].to(device), tags
+        yield images.to(device), tags

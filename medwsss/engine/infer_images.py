@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from medwsss.data.photograph_transforms import as_network_input
 from medwsss.engine.infer import predict_views
 from medwsss.methods.method import Method
 from medwsss.refinement.crf import dense_crf
+from medwsss.refinement.response_scaling import Refine
 
 _LEAST_SIDE = 16
 """Pixels of a side that the network sees at least; of a thinner photograph a small scale would leave nothing."""
@@ -53,7 +55,7 @@ def segment_image(
     height, width, _ = image.shape
     probs = _refined(image, found.probs[0, :, :height, :width].float(), inference.crf)
     return ImageSegmentation(
-        labels=_as_labels(probs.argmax(dim=0)),
+        labels=label_array(probs.argmax(dim=0)),
         probs=probs.cpu().numpy(),
         uncertainty=found.uncertainty[0, :height, :width].float().cpu().numpy(),
         tag_probs=found.tag_probs[0].float().cpu().numpy(),
@@ -105,10 +107,26 @@ def cam_labels(
     maps = torch.from_numpy(cams).to(device)
     if not crf.enabled:
         shown = torch.ones_like(maps[:, 0, 0])  # maps of absent classes are 0, and never exceed the background
-        return _as_labels(argmax_cams(maps[None], shown[None], background=background)[0])
+        return label_array(argmax_cams(maps[None], shown[None], background=background)[0])
     if not 0 <= background <= 1:
         raise ValueError(f"background must lie in [0, 1], not {background}")
-    return _as_labels(_refined(image, _cam_probs(maps, background), crf).argmax(dim=0))
+    return label_array(_refined(image, _cam_probs(maps, background), crf).argmax(dim=0))
+
+
+def crf_refinement(image: UInt8[np.ndarray, "h w 3"], crf: CrfConfig) -> Refine:
+    """The dense CRF on a photograph, as a function of probabilities (K, h, w); whether it is on does not matter."""
+    return partial(dense_crf, image, **crf.model_dump(exclude={"enabled"}))
+
+
+def padded_input(image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "3 _ _"]:
+    """A photograph as networks see it, in [0, 1]; a thin one goes on below and to the right with its last pixels."""
+    missing = [(0, max(0, _LEAST_SIDE - side)) for side in image.shape[:2]]
+    return as_network_input(np.pad(image, [*missing, (0, 0)], mode="edge"))
+
+
+def label_array(labels: Tensor) -> UInt8[np.ndarray, "*grid"]:
+    """Label numbers, at most 254 of them and 255, in a byte."""
+    return labels.byte().cpu().numpy()
 
 
 def _cam_probs(cams: Float[Tensor, "cls h w"], background: float) -> Float[Tensor, "k h w"]:
@@ -122,22 +140,12 @@ def _cam_probs(cams: Float[Tensor, "cls h w"], background: float) -> Float[Tenso
 def _refined(
     image: UInt8[np.ndarray, "h w 3"], probs: Float[Tensor, "k h w"], crf: CrfConfig
 ) -> Float[Tensor, "k h w"]:
-    return dense_crf(image, probs, **crf.model_dump(exclude={"enabled"})) if crf.enabled else probs
+    return crf_refinement(image, crf)(probs) if crf.enabled else probs
 
 
 def _inputs(
     image: UInt8[np.ndarray, "h w 3"], image_labels: Float32[np.ndarray, " cls"] | None, device: torch.device
 ) -> tuple[Float[Tensor, "1 3 _ _"], Float[Tensor, "1 cls"] | None]:
-    """A batch of one, in [0, 1]; arrays are copied, because those of image readers may be read-only.
-
-    Thin photographs go on below and to the right with their last pixels, up to ``_LEAST_SIDE``.
-    """
-    missing = [(0, max(0, _LEAST_SIDE - side)) for side in image.shape[:2]]
-    padded = np.pad(image, [*missing, (0, 0)], mode="edge")
-    pixels = as_network_input(padded).to(device)[None]
+    """A batch of one; arrays are copied, because those of image readers may be read-only."""
+    pixels = padded_input(image).to(device)[None]
     return pixels, None if image_labels is None else torch.from_numpy(image_labels.copy()).to(device)[None]
-
-
-def _as_labels(labels: Tensor) -> UInt8[np.ndarray, "h w"]:
-    """Label numbers, at most 254 of them, in a byte."""
-    return labels.byte().cpu().numpy()

@@ -17,8 +17,8 @@ from medwsss.config.schema import RunConfig
 from medwsss.config.training import InferenceConfig
 from medwsss.data.acdc import PHASES, Frame, Study, case_id, load_frame
 from medwsss.data.image_labels import ImageLabels
+from medwsss.data.records import save_record
 from medwsss.data.sample import SliceKey
-from medwsss.data.writing import written_whole
 from medwsss.engine.infer import Segmentation, segment_volume, volume_cams
 from medwsss.errors import DatasetError, ImageLabelsError, MedwsssWarning, OutputError
 from medwsss.labels import ACDC_TASKS, LabelSet
@@ -109,7 +109,7 @@ def predict_item(
     results, cams = [], []
     for index in range(volume.frames):
         frame, name = volume.frame(index), item.name_of(index, volume)
-        tags = None if image_labels is None else _tags_of(item, frame, image_labels)
+        tags = None if image_labels is None else tags_of(item, frame, image_labels)
         found = segment_volume(
             method, frame, grid=grid, inference=inference, device=device, image_labels=tags, name=name
         )
@@ -163,11 +163,7 @@ def write_record(
         "cases": [item.name for item in items if item.name not in failed],
         "failed": dict(failed),
     }
-    try:
-        with written_whole(out / RECORD) as partial:
-            partial.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {out / RECORD}: {error.strerror}") from None
+    save_record(out / RECORD, record)
 
 
 def claim_outputs(out: Path, items: Sequence[Item], *, overwrite: bool) -> None:
@@ -228,23 +224,29 @@ def _outputs(
 
     yield _label_file(name), joined([result.labels.array for result in results])
     if "uncertainty" in maps:
-        yield _map_file("uncertainty", name, "uncertainty"), joined([result.uncertainty.array for result in results])
+        yield map_file("uncertainty", name, "uncertainty"), joined([result.uncertainty.array for result in results])
     for channel, shown in enumerate(("background", *labels.names)):
         if "probabilities" in maps:
-            yield _map_file("probabilities", name, shown), joined([r.probs.array[..., channel] for r in results])
+            yield map_file("probabilities", name, shown), joined([r.probs.array[..., channel] for r in results])
         if "cams" in maps and channel > 0:
-            yield _map_file("cams", name, shown), joined([volume.array[..., channel - 1] for volume in cams])
+            yield map_file("cams", name, shown), joined([volume.array[..., channel - 1] for volume in cams])
 
 
 def _label_file(name: str) -> str:
     return f"{name}.nii.gz"
 
 
-def _map_file(folder: str, name: str, shown: str) -> str:
+def map_file(folder: str, name: str, shown: str) -> str:
+    """Where a map of one class lies, below the folder of the results."""
     return f"{folder}/{name}_{shown}.nii.gz"
 
 
-def _tags_of(item: Item, frame: Volume, image_labels: ImageLabels) -> Float32[np.ndarray, "n cls"]:
+def tags_of(item: Item, frame: Volume, image_labels: ImageLabels) -> Float32[np.ndarray, "n cls"]:
+    """The tags of the slices of one frame of an item.
+
+    Raises:
+        ImageLabelsError: there are none of a slice.
+    """
     keys = [SliceKey(item.patient, item.phase, index) for index in range(len(slices_of(frame)))]
     missing = [key for key in keys if key not in image_labels.tags]
     if missing:
@@ -255,7 +257,7 @@ def _tags_of(item: Item, frame: Volume, image_labels: ImageLabels) -> Float32[np
 def _result_files(out: Path, name: str) -> list[Path]:
     """Everything there is of a case, also of another task."""
     shown = {"uncertainty", "background"}.union(*(task.labels.names for task in ACDC_TASKS.values()))
-    maps = [_map_file(folder, name, what) for folder in MAPS for what in sorted(shown)]
+    maps = [map_file(folder, name, what) for folder in MAPS for what in sorted(shown)]
     return [path for file in (_label_file(name), *maps) if os.path.lexists(path := out / file)]
 
 

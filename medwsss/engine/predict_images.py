@@ -158,15 +158,23 @@ def _save_map(results: _Results, name: str, path: Path, labels: LabelSet) -> Non
             names = np.array(["background", *labels.names])
             _save_arrays(path, {"probabilities": results.segmentation.probs.astype(np.float16), "names": names})
         case "cams":
-            shown = np.flatnonzero(results.cams.any(axis=(1, 2)))
-            names = np.array(labels.names)[shown]
-            maps = results.cams[shown].astype(np.float16)
-            _save_arrays(path, {"cams": maps, "labels": (shown + 1).astype(np.uint8), "names": names})
+            write_cams(results.cams, labels, path)
         case "uncertainty":
             levels = np.rint(255 * results.segmentation.uncertainty.clip(0, 1)).astype(np.uint8)
             write_grey_image(levels, path)
         case _:
             raise ValueError(f"maps must be among {', '.join(MAP_FILES)}, not {name}")
+
+
+def write_cams(cams: Float32[np.ndarray, "cls h w"], labels: LabelSet, path: Path) -> None:
+    """Store activation maps as float16 .npz: only those of classes that are shown, with their labels and names.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    shown = np.flatnonzero(cams.any(axis=(1, 2)))
+    numbers, names = (shown + 1).astype(np.uint8), np.array(labels.names)[shown]
+    _save_arrays(path, {"cams": cams[shown].astype(np.float16), "labels": numbers, "names": names})
 
 
 def _save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -1,7 +1,6 @@
 """prediction.json and the folder around it: what the results were made of, and which of them are still to come."""
 
 import hashlib
-import json
 import os
 import re
 import warnings
@@ -10,13 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medwsss.config.loading import leaves
-from medwsss.data.writing import written_whole
+from medwsss.data.records import differences, read_record, save_record
 from medwsss.engine.predict_images import LABEL_SUFFIX, MAP_FILES, ImageItem, remove
 from medwsss.errors import MedwsssWarning, OutputError
 
 RECORD = "prediction.json"
-_LONGEST_SHOWN = 60
 _LEFTOVER = re.compile(r"\..+\.(?:png|npz|json)\.(?P<process>[0-9]+)\.tmp")
 """What a process leaves of a file when it is killed while writing it."""
 _MAY_CHANGE = ("failed", "segmented", "run", "tags")
@@ -50,7 +47,7 @@ def open_image_outputs(
     _check_names(items)
     results = {_label_file(item) for item in items}
     _check_inputs_survive(out, items)
-    old, new = read_record(out), {**record, "images": len(items), "inputs": _digest(items)}
+    old, new = read_record(out / RECORD), {**record, "images": len(items), "inputs": _digest(items)}
     if old is None:
         _check_nothing_of_others(out, items)
     else:
@@ -60,7 +57,7 @@ def open_image_outputs(
     if overwrite:
         remove(_old_results(out, items))
         _tell_of_other_results(out)
-    save_record(out, new)
+    save_record(out / RECORD, new)
     return [item for item in items if overwrite or _label_file(item) not in present]
 
 
@@ -70,56 +67,10 @@ def finish_record(out: Path, *, failed: Mapping[str, str]) -> None:
     Raises:
         OutputError: the record is gone or cannot be written.
     """
-    record = read_record(out)
+    record = read_record(out / RECORD)
     if record is None or "images" not in record:
         raise OutputError(f"{out / RECORD} is gone: predict again with --resume")
-    save_record(out, {**record, "segmented": record["images"] - len(failed), "failed": dict(failed)})
-
-
-def read_record(out: Path) -> dict[str, Any] | None:
-    """The record of a folder; None where there is none.
-
-    Raises:
-        OutputError: it cannot be read, or holds something else.
-    """
-    path = out / RECORD
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise OutputError(f"cannot read {path}: {error.strerror}; choose another --out") from None
-    except ValueError:
-        record = None
-    if not isinstance(record, dict):
-        raise OutputError(f"{path} is damaged or not a record of medwsss: choose another --out")
-    return record
-
-
-def save_record(out: Path, record: Mapping[str, Any]) -> None:
-    """Write the record; it appears whole or not at all, and the folder is made where it is missing.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    try:
-        with written_whole(out / RECORD) as partial:
-            partial.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {out / RECORD}: {error.strerror}; choose another --out") from None
-
-
-def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What two records say differently, as ``KEY was THIS, now THAT``; keys of sections are joined by a dot.
-
-    Both are compared as JSON has them, where a tuple is a list.
-    """
-    old, new = (dict(leaves(json.loads(json.dumps(record)))) for record in (then, now))
-    return [
-        f"{key} was {_shown(old, key)}, now {_shown(new, key)}"
-        for key in dict.fromkeys([*new, *old])
-        if key not in old or key not in new or old[key] != new[key]
-    ]
+    save_record(out / RECORD, {**record, "segmented": record["images"] - len(failed), "failed": dict(failed)})
 
 
 def _label_file(item: ImageItem) -> str:
@@ -162,8 +113,7 @@ def _check_may_continue(
         raise OutputError(f"{out} holds a prediction of another kind of data: choose another --out")
     if not (overwrite or resume):
         raise OutputError(f"{out} already holds a prediction: pass --resume to go on or --overwrite to start again")
-    before, now = ({key: value for key, value in record.items() if key not in _MAY_CHANGE} for record in (old, new))
-    changed = differences(before, now)
+    changed = differences(old, new, but=_MAY_CHANGE)
     if resume and changed:
         raise OutputError(
             f"{out} holds another prediction ({'; '.join(changed)}): resume it unchanged, or choose another --out"
@@ -216,10 +166,3 @@ def _tell_of_other_results(out: Path) -> None:
     if others:
         message = f"{out} still holds {len(others)} results of other images, first {others[0]}: left as they are"
         warnings.warn(message, MedwsssWarning, stacklevel=3)
-
-
-def _shown(leaves: Mapping[str, Any], key: str) -> str:
-    if key not in leaves:
-        return "absent"
-    value = json.dumps(leaves[key], ensure_ascii=False)
-    return value if len(value) <= _LONGEST_SHOWN else f"{value[:_LONGEST_SHOWN]}…"

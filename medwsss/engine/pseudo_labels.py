@@ -6,7 +6,6 @@ Fig. 3); weights come from response scaling of that prediction (URN, Eq. 6-10).
 
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -19,33 +18,19 @@ from medwsss.config.addons import ResponseScalingConfig
 from medwsss.config.data import GridConfig
 from medwsss.config.maps import PixelAdaptiveConfig
 from medwsss.config.training import InferenceConfig
-from medwsss.data.image_files import read_photograph, write_grey_image, write_label_image
-from medwsss.data.image_labels import ImageLabels
 from medwsss.data.photograph_transforms import as_network_input
-from medwsss.data.pseudo_folder import PseudoFolder
 from medwsss.data.sample import Batch, SliceKey, photograph_key
-from medwsss.data.transforms import channels_of, working_slices
-from medwsss.data.writing import written_whole
-from medwsss.engine.infer import segment_volume, volume_cams
-from medwsss.engine.infer_images import image_cams, segment_image
-from medwsss.engine.predict import Item
-from medwsss.engine.predict_images import ImageItem
-from medwsss.errors import OutputError
-from medwsss.labels import LabelSet
+from medwsss.data.transforms import grey_levels
+from medwsss.engine.infer import segment_volume, slice_batches
+from medwsss.engine.infer_images import crf_refinement, label_array, padded_input, segment_image
 from medwsss.methods.method import Method
-from medwsss.refinement.crf import dense_crf
 from medwsss.refinement.pixel_adaptive import pixel_adaptive_refinement
 from medwsss.refinement.response_scaling import Refine, response_scaling_weights
-from medwsss.volumes.io import save_volume
 from medwsss.volumes.reassembly import reassemble
 from medwsss.volumes.slicing import slices_of
 from medwsss.volumes.volume import Volume
 
 Source = Literal["pseudo", "decoder"]
-CAMS = "cams"
-"""Folder of the optional activation maps, beside labels and weights."""
-_LEAST_SIDE = 16
-"""Pixels of a side that the network sees at least, as in prediction; what is added to a thin photograph is no image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +87,7 @@ def image_pseudo_labels(
     if recipe.source == "pseudo":
         labels = _explained_image(method, image, image_labels, recipe.step, device, name)
     elif crf.enabled:
-        labels = _as_bytes(_crf(image, recipe)(probs).argmax(dim=0))
+        labels = label_array(crf_refinement(image, crf)(probs).argmax(dim=0))
     else:
         labels = found.labels
     match recipe.scaling.refine:
@@ -111,7 +96,7 @@ def image_pseudo_labels(
         case "par":
             refine = _par(as_network_input(image).to(device), recipe)
         case "crf":
-            refine = _crf(image, recipe)
+            refine = crf_refinement(image, crf)
     weights = response_scaling_weights(probs, scales=recipe.scaling.scales, refine=refine)
     return ImagePseudoLabels(labels, weights.cpu().numpy())
 
@@ -150,75 +135,14 @@ def volume_pseudo_labels(
     if recipe.source == "pseudo":
         labels = _explained_volume(method, volume, image_labels, recipe, grid, device, name)
     probs = torch.from_numpy(_channel_slices(found.probs)).to(device)
-    grey_levels = torch.from_numpy(_grey_slices(volume, grid)).to(device)
+    native = slices_of(volume).array.astype(np.float32)
+    greys = torch.from_numpy(grey_levels(native, grid.percentiles)).to(device)
     refine_with = partial(_par, recipe=recipe) if recipe.scaling.refine == "par" else lambda image: None
     weights = [
         response_scaling_weights(shown, scales=recipe.scaling.scales, refine=refine_with(grey[None])).cpu().numpy()
-        for shown, grey in zip(probs, grey_levels, strict=True)
+        for shown, grey in zip(probs, greys, strict=True)
     ]
     return VolumePseudoLabels(labels, reassemble(np.stack(weights), like=volume))
-
-
-def write_image(
-    method: Method,
-    item: ImageItem,
-    folder: PseudoFolder,
-    recipe: Recipe,
-    *,
-    labels: LabelSet,
-    device: torch.device,
-    cams: bool,
-) -> None:
-    """Write weights, with ``cams`` the activation maps as ``medwsss predict --save cams`` does, and labels.
-
-    The label image is the last file to appear: where it is, the image is done.
-
-    Raises:
-        ValueError: ``item`` has no tags.
-        DatasetError: the photograph cannot be read.
-        OutputError: a file cannot be written.
-    """
-    if item.image_labels is None:
-        raise ValueError(f"item.image_labels of {item.name} must be known")
-    image, tags = read_photograph(item.path), np.array(item.image_labels, dtype=np.float32)
-    made = image_pseudo_labels(method, image, tags, recipe, device=device, name=item.name)
-    write_grey_image(np.floor(255 * made.weights).astype(np.uint8), folder.weights_file(item.name))
-    if cams:
-        maps = image_cams(method, image, device=device, image_labels=tags)
-        _write_image_cams(maps, labels, folder.root / CAMS / f"{item.name}.npz")
-    write_label_image(made.labels, folder.labels_file(item.name))
-
-
-def write_volume(
-    method: Method,
-    item: Item,
-    folder: PseudoFolder,
-    recipe: Recipe,
-    *,
-    image_labels: ImageLabels,
-    grid: GridConfig,
-    labels: LabelSet,
-    device: torch.device,
-    cams: bool,
-) -> None:
-    """The same for one frame of a study, as NIfTI on its own grid; the folders must be there.
-
-    Raises:
-        VolumeError, DatasetError: the frame cannot be read.
-        OutputError: a file cannot be written.
-    """
-    volume = item.load()
-    keys = [SliceKey(item.patient, item.phase, index) for index in range(len(slices_of(volume)))]
-    tags = image_labels.array(keys).astype(np.float32)
-    made = volume_pseudo_labels(method, volume, tags, recipe, grid=grid, device=device, name=item.name)
-    save_volume(made.weights, folder.weights_file(item.name))
-    if cams:
-        maps = volume_cams(
-            method, volume, grid=grid, inference=recipe.inference, device=device, image_labels=tags, name=item.name
-        )
-        for channel, shown in enumerate(labels.names):
-            save_volume(maps.frame(channel), folder.root / CAMS / f"{item.name}_{shown}.nii.gz")
-    save_volume(made.labels, folder.labels_file(item.name))
 
 
 def _explained_image(
@@ -231,11 +155,9 @@ def _explained_image(
 ) -> UInt8[np.ndarray, "h w"]:
     """What a training step would learn from if its crop were the whole photograph."""
     height, width, _ = image.shape
-    missing = [(0, max(0, _LEAST_SIDE - side)) for side in (height, width)]
-    pixels = as_network_input(np.pad(image, [*missing, (0, 0)], mode="edge"))
     tags, box = torch.from_numpy(image_labels.copy()), torch.tensor([[0, height, 0, width]])
-    batch = Batch(pixels[None], tags[None], box, (photograph_key(name),)).to(device)
-    return _as_bytes(method.explain(batch, step=step).pseudo_labels[0, :height, :width])
+    batch = Batch(padded_input(image)[None], tags[None], box, (photograph_key(name),)).to(device)
+    return label_array(method.explain(batch, step=step).pseudo_labels[0, :height, :width])
 
 
 def _explained_volume(
@@ -247,20 +169,16 @@ def _explained_volume(
     device: torch.device,
     name: str,
 ) -> Volume:
-    stack = working_slices(volume, grid, name=name)
-    count, height, width = stack.shape
-    _, rows, columns = slices_of(volume).array.shape
+    """The same for slices, each as a whole."""
+    size, (_, rows, columns) = recipe.inference.batch_size, slices_of(volume).array.shape
+    keys = tuple(SliceKey(name, "", index) for index in range(len(image_labels)))
     parts = []
-    for start in range(0, count, recipe.inference.batch_size):
-        indices = range(start, min(start + recipe.inference.batch_size, count))
-        batch = Batch(
-            torch.from_numpy(np.stack([channels_of(stack, index, grid) for index in indices])),
-            torch.from_numpy(image_labels[indices.start : indices.stop].copy()),
-            torch.tensor([[0, height, 0, width]] * len(indices)),
-            tuple(SliceKey(name, "", index) for index in indices),
-        )
+    for number, images in enumerate(slice_batches(volume, grid, size, name=name)):
+        part = slice(number * size, (number + 1) * size)
+        tags, (height, width) = torch.from_numpy(image_labels[part].copy()), images.shape[-2:]
+        batch = Batch(images, tags, torch.tensor([[0, height, 0, width]] * len(images)), keys[part])
         labels = method.explain(batch.to(device), step=recipe.step).pseudo_labels
-        parts.append(_as_bytes(_nearest(labels, (rows, columns))))
+        parts.append(label_array(_nearest(labels, (rows, columns))))
     return reassemble(np.concatenate(parts), like=volume)
 
 
@@ -274,16 +192,6 @@ def _channel_slices(maps: Volume) -> Float32[np.ndarray, "n k h w"]:
     return np.stack([slices_of(maps.frame(channel)).array for channel in range(maps.frames)], axis=1)
 
 
-def _grey_slices(volume: Volume, grid: GridConfig) -> Float32[np.ndarray, "n h w"]:
-    """Native slices in [0, 1], clipped at the percentiles of the working grid; a constant volume becomes zeros."""
-    stack = slices_of(volume).array.astype(np.float32)
-    low, high = (float(level) for level in np.percentile(stack, grid.percentiles))
-    if high <= low:  # nearly all voxels are equal
-        low, high = float(stack.min()), float(stack.max())
-    scaled = (stack - low) / (high - low) if high > low else np.zeros_like(stack)
-    return scaled.clip(0, 1).astype(np.float32)
-
-
 def _par(image: Float[Tensor, "c h w"], recipe: Recipe) -> Refine:
     settings = recipe.pixel_adaptive
 
@@ -293,24 +201,3 @@ def _par(image: Float[Tensor, "c h w"], recipe: Recipe) -> Refine:
         )[0]
 
     return refine
-
-
-def _crf(image: UInt8[np.ndarray, "h w 3"], recipe: Recipe) -> Refine:
-    return partial(dense_crf, image, **recipe.inference.crf.model_dump(exclude={"enabled"}))
-
-
-def _as_bytes(labels: Int[Tensor, "..."]) -> UInt8[np.ndarray, "..."]:
-    return labels.byte().cpu().numpy()
-
-
-def _write_image_cams(cams: Float32[np.ndarray, "cls h w"], labels: LabelSet, path: Path) -> None:
-    """Only the maps of classes that are shown, with their labels and names."""
-    shown = np.flatnonzero(cams.any(axis=(1, 2)))
-    numbers, names = (shown + 1).astype(np.uint8), np.array(labels.names)[shown]
-    try:
-        with written_whole(path) as partial_path, partial_path.open("wb") as file:  # numpy would add an ending
-            np.savez_compressed(
-                file, allow_pickle=False, cams=cams[shown].astype(np.float16), labels=numbers, names=names
-            )
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another --out") from None

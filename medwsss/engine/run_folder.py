@@ -48,6 +48,11 @@ class RunFolder:
         return self.path / "tags.csv"
 
     @property
+    def pseudo(self) -> Path:
+        """Of a second stage: the record of the pseudo-labels that it learns from."""
+        return self.path / "pseudo_labels.json"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.csv"
 
@@ -112,7 +117,7 @@ def _write_settings(run: RunFolder, config: RunConfig) -> None:
 
 def _take_back(run: RunFolder, *, folder_too: bool) -> None:
     with suppress(OSError):
-        for file in (run.config, run.versions, run.split, run.tags):
+        for file in (run.config, run.versions, run.split, run.tags, run.pseudo):
             file.unlink(missing_ok=True)
         shutil.rmtree(run.tensorboard, ignore_errors=True)
         if folder_too:

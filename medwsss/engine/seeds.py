@@ -119,8 +119,6 @@ def _believed(
     return (None if reasons else seeds), reasons
 
 
-def _native(
-    stack: UInt8[np.ndarray, "n h w"] | Float32[np.ndarray, "n h w"], like: Volume
-) -> Volume:
+def _native(stack: UInt8[np.ndarray, "n h w"] | Float32[np.ndarray, "n h w"], like: Volume) -> Volume:
     rows, columns = slices_of(like).array.shape[1:]
     return reassemble(native_labels(stack, (rows, columns)), like=like)

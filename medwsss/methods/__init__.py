@@ -1,10 +1,14 @@
 """The methods, by name."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from medwsss.config.encoder import EncoderConfig
+from medwsss.config.methods import pseudo_root
 from medwsss.config.schema import RunConfig
 from medwsss.errors import ConfigError
 from medwsss.labels import LabelSet
-from medwsss.methods.addons import with_add_ons
+from medwsss.methods.addons import check_add_ons, with_add_ons
 from medwsss.methods.cam import CamBaseline
 from medwsss.methods.method import Method
 from medwsss.methods.retrain import Retrain
@@ -12,6 +16,26 @@ from medwsss.methods.unia import UniA
 from medwsss.methods.usage import Usage, with_drop_path
 from medwsss.models.encoder import VitEncoder, build_encoder, has_attention
 from medwsss.models.segmenter import build_segmenter
+
+METHODS: Mapping[str, type[Method]] = MappingProxyType(
+    {"unia": UniA, "cam": CamBaseline, "usage": Usage, "retrain": Retrain}
+)
+"""By ``method.name``; one of them is built by ``build_method``."""
+
+
+def check_trainable(config: RunConfig) -> None:
+    """Refuse a run that cannot be trained whatever its data; nothing is built or read for it.
+
+    Raises:
+        ConfigError: an add-on needs what the method never produces, the encoder lacks what the method needs, or there
+            are no pseudo-labels to retrain with.
+    """
+    check_add_ons(config.addons, METHODS[config.method.name].offers, name=config.method.name)
+    match config.method.name:
+        case "unia":
+            _check_attention(config.encoder)
+        case "retrain":
+            pseudo_root(config.method)
 
 
 def build_method(config: RunConfig, labels: LabelSet) -> Method:
@@ -28,7 +52,8 @@ def _plain_method(config: RunConfig, labels: LabelSet) -> Method:
     crop, num_foreground, iterations = config.data.crop, labels.num_foreground, config.training.iterations
     match config.method.name:
         case "unia":
-            transformer = _with_attention(config.encoder, crop)
+            _check_attention(config.encoder)
+            transformer = VitEncoder(config.encoder, image_size=crop)
             return UniA(config.method, encoder=transformer, num_foreground=num_foreground, iterations=iterations)
         case "cam":
             encoder = build_encoder(config.encoder, image_size=crop)
@@ -41,10 +66,9 @@ def _plain_method(config: RunConfig, labels: LabelSet) -> Method:
             return Retrain(config.method, network=network)
 
 
-def _with_attention(config: EncoderConfig, crop: int) -> VitEncoder:
+def _check_attention(config: EncoderConfig) -> None:
     if not has_attention(config):
         raise ConfigError(
             f"method unia needs attention, which encoder {config.name} does not have: choose a vision transformer"
             " (vit_*, deit_*), or method cam or usage"
         )
-    return VitEncoder(config, image_size=crop)

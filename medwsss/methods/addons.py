@@ -91,10 +91,23 @@ def with_add_ons(method: Method, config: AddOnsConfig, *, name: str) -> Method:
     Raises:
         ConfigError: an add-on needs what the method never produces.
     """
-    enabled = [key for key in ADD_ONS if getattr(config, key).enabled]
-    for key in enabled:
-        missing = sorted(ADD_ONS[key].needs - method.offers)
+    check_add_ons(config, method.offers, name=name)
+    add_ons = [ADD_ONS[key](getattr(config, key)) for key in _enabled(config)]
+    return WithAddOns(method, add_ons) if add_ons else method
+
+
+def check_add_ons(config: AddOnsConfig, offers: frozenset[str], *, name: str) -> None:
+    """Refuse add-ons that need more than ``offers`` of the method called ``name``.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for key in _enabled(config):
+        missing = sorted(ADD_ONS[key].needs - offers)
         if missing:
             needed = " and ".join(missing).replace("_", " ")
             raise ConfigError(f"add-on {key} needs {needed}, which method {name} does not produce: leave {key} out")
-    return WithAddOns(method, [ADD_ONS[key](getattr(config, key)) for key in enabled]) if enabled else method
+
+
+def _enabled(config: AddOnsConfig) -> list[str]:
+    return [key for key in ADD_ONS if getattr(config, key).enabled]

@@ -153,6 +153,8 @@ def test_changed_settings_are_refused_before_anything_is_trained(
         (("--grid", "unia-table-4", "--method", "cam"), "sets switches of unia"),
         (("--vary", "data", "--set", "data.split.file=split.json"), "data.split.file fixes it"),
         (("--set", "data.tsk=lv"), "unknown setting 'data.tsk'"),
+        (("--set", "addons.urn.enabled=true"), "row 'low': add-on urn needs"),
+        (("--set", "addons.ils.enabled=true"), "did you mean 'isl'"),
         (("--grid", "none.yaml"), "cannot read configuration none.yaml"),
     ],
 )

@@ -159,7 +159,12 @@ def test_naming_another_data_set_starts_its_section_afresh() -> None:
     [
         (["data.name=voc", "data.task=heart"], "unknown setting 'data.task' of voc"),
         (["method.dekoder=1"], "unknown setting 'method.dekoder' of unia; did you mean 'decoder'?"),
-        (["data.name=vok"], "expected tags: 'acdc', 'voc', 'coco'"),
+        (["data.name=vok"], "unknown data.name 'vok'; did you mean 'voc'? (there are acdc, voc, coco)"),
+        (
+            ["method.name=unai"],
+            "unknown method.name 'unai'; did you mean 'unia'? (there are unia, cam, usage, retrain)",
+        ),
+        (["addons.ils.enabled=true"], "unknown setting 'addons.ils'; did you mean 'isl'?"),
     ],
 )
 def test_messages_name_settings_as_the_user_writes_them(assignments: list[str], message: str) -> None:
@@ -221,12 +226,16 @@ def test_a_shorter_run_keeps_the_order_of_the_papers_schedule() -> None:
 
 
 @pytest.mark.parametrize(
-    ("assignment", "message"),
+    ("assignments", "message"),
     [
-        ("method.schedule.segmentation_from=20000", "leaves none of the 20000 iterations to train the decoder"),
-        ("inference.crf.enabled=true", "inference.crf needs colours"),
+        (["method.schedule.segmentation_from=20000"], "leaves none of the 20000 iterations to train the decoder"),
+        (["inference.crf.enabled=true"], "inference.crf needs colours"),
+        (["addons.urn.refine=crf"], "addons.urn.refine=crf needs colours"),
+        (["addons.urn.scales=[0.5]"], "addons.urn.scales must hold two or more exponents"),
+        (["addons.urn.enabled=true", "method.segmentation_weight=0"], "addons.urn weighs the segmentation loss"),
     ],
 )
-def test_settings_that_cannot_work_together_are_refused(assignment: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load_config([override_layer([assignment])])
+def test_settings_that_cannot_work_together_are_refused(assignments: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config([override_layer(assignments)])
+    assert "{" not in str(caught.value)  # the settings themselves

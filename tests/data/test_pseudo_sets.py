@@ -25,7 +25,7 @@ from medwsss.data.pseudo_folder import LABELS, WEIGHTS, PseudoFolder, PseudoReco
 from medwsss.data.pseudo_sets import PseudoPhotographSet, PseudoSliceSet, pseudo_training_set
 from medwsss.data.sample import Draw, collate
 from medwsss.data.voc import Voc
-from medwsss.errors import ConfigError, DatasetError, VolumeError
+from medwsss.errors import DatasetError, VolumeError
 from medwsss.volumes.io import load_label_volume, save_volume
 from medwsss.volumes.slicing import slices_of
 from medwsss.volumes.volume import Volume
@@ -285,11 +285,6 @@ def test_undefined_labels_of_a_photograph_are_refused_when_it_is_drawn(tmp_path:
 
 
 # --- the folder
-
-
-def test_without_a_folder_the_option_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--pseudo DIR"):
-        pseudo_training_set(photographs(tmp_path), None)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from medwsss.config.methods import RetrainConfig
 from medwsss.config.schema import RunConfig
 from medwsss.config.training import TrainingConfig
 from medwsss.data.image_files import photograph_size, read_label_image
-from medwsss.data.pseudo_folder import open_pseudo_folder
+from medwsss.data.pseudo_folder import STARTED, open_pseudo_folder
 from medwsss.data.splits import Split, read_split, write_split
 from medwsss.data.voc import Voc
 from medwsss.errors import ConfigError, DatasetError
@@ -114,7 +114,7 @@ def test_both_phases_of_every_training_patient_are_labelled_on_their_own_grid(
             cams = load_volume(tmp_path / "out" / "cams" / f"{name}_{shown_class}.nii.gz")
             assert cams.grid == frame.grid
     assert made.record.provenance["scales"] == [0.15, 0.2, 0.25, 4.0, 5.0, 6.0]
-    assert not (tmp_path / "out" / command.STARTED).exists()
+    assert not (tmp_path / "out" / STARTED).exists()
 
 
 def test_every_training_photograph_is_labelled_at_its_own_size(voc_run: Path, base: Path, tmp_path: Path) -> None:
@@ -154,11 +154,11 @@ def test_a_cyclic_pseudo_mask_is_the_prediction_for_the_tags_of_the_run(
 def test_a_folder_that_stopped_early_is_incomplete_and_goes_on_as_if_it_had_not(
     voc_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from medwsss.engine import pseudo_labels
+    from medwsss.engine import pseudo_label_files
 
     whole, out, split = tmp_path / "whole", tmp_path / "out", split_of(voc_run)
     assert pseudo_label(voc_run, whole).code == 0
-    write, count = pseudo_labels.write_label_image, iter(range(10))
+    write, count = pseudo_label_files.write_label_image, iter(range(10))
 
     def stopped(labels: np.ndarray, path: Path) -> None:
         if next(count) == 2:
@@ -166,7 +166,7 @@ def test_a_folder_that_stopped_early_is_incomplete_and_goes_on_as_if_it_had_not(
         write(labels, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pseudo_labels, "write_label_image", stopped)
+        patch.setattr(pseudo_label_files, "write_label_image", stopped)
         assert pseudo_label(voc_run, out).code == 130
     with pytest.raises(DatasetError, match="no complete pseudo-labels"):
         open_pseudo_folder(out, dataset="voc", label_set=VOC_LABELS, split_hash=split.hash, names=split.train)
