@@ -1,4 +1,4 @@
-"""``medwsss seeds``: labels from cardiac motion and anatomy, in the folder layout that ``--method retrain`` learns from."""
+"""``medwsss seeds``: labels from cardiac motion and anatomy, as a folder that ``--method retrain`` learns from."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,7 @@ def seeds(
     no_tags: Annotated[bool, typer.Option("--no-tags", help="Clear no class by its tag.")] = False,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, such as cine.wall.lung=0.3."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting (cine.wall.lung=0.3)."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interruption stopped.")] = False,
 ) -> None:

@@ -112,7 +112,7 @@ class DoubtConfig(Section):
     """Limits beyond which a study is not what the prior believes in, so that it gets no seeds."""
 
     least_change: Fraction = 0.02
-    """Largest smoothed change of grey levels between ED and ES, on the scale of [0, 1], that counts as standing still."""
+    """Smoothed change of grey levels in [0, 1] between ED and ES that something must reach for the study to move."""
     least_slices: Fraction = 0.5
     """Share of slices in which a left ventricle must be seen."""
     largest_growth: Positive = 1.1
