@@ -41,8 +41,18 @@ def left_cavity(
     """
     distance = distance_to(centre, plane.shape)
     zone = distance <= (radius_mm + config.reach_mm) / spacing_mm
-    levels = plane[zone]
-    threshold = float(threshold_otsu(levels)) if levels.max() > levels.min() else float(levels.max())
-    blood = zone & (plane > threshold - config.lower_by)
+    threshold = split_level(plane[zone])
+    blood = zone & (plane > max(threshold - config.lower_by, float(plane[zone].min())))
     core = distance <= max(2.0, radius_mm / 2 / spacing_mm)
     return Cavity(hull(component(blood, core.astype(float))), threshold)
+
+
+def split_level(levels: Float32[np.ndarray, " n"]) -> float:
+    """The mean of the two class means that Otsu's threshold separates; the level itself if all agree.
+
+    At a well-defined optimum both are the same; between two classes with a gap every threshold is as good for Otsu.
+    """
+    if levels.max() <= levels.min():
+        return float(levels.max())
+    dark = levels <= threshold_otsu(levels)
+    return float(levels[dark].mean() + levels[~dark].mean()) / 2 if not dark.all() else float(levels.max())

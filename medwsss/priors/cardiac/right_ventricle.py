@@ -55,7 +55,14 @@ def right_ventricles(
         spacing_mm: of square pixels.
         config: sector, reach and levels.
     """
-    contraction = [_contraction(first, second) for first, second in zip(diastole, systole, strict=True)]
+    known = next((heart for heart in diastole if heart is not None), None)
+    if known is None:
+        return [None] * len(diastole), [None] * len(diastole)
+    still = np.zeros(known.plane.shape)
+    contraction = [
+        still if first is None or second is None else np.clip(first.plane - second.plane, 0.0, None)
+        for first, second in zip(diastole, systole, strict=True)
+    ]
     wide = [_candidates(heart, right, spacing_mm, config) for heart in diastole]
     found = _through_slices(wide, contraction, spacing_mm, config)
     later: list[Mask | None] = []
@@ -125,16 +132,6 @@ def _chosen(
     weights = (contraction + _STILL) * near.nearness
     chosen = component(opened(blood, config.open_mm / spacing_mm), weights)
     return hull(chosen) & ~near.outer, float(weights[chosen].sum())
-
-
-def _contraction(diastole: LeftHeart | None, systole: LeftHeart | None) -> Float[np.ndarray, "h w"]:
-    """Blood that is gone at end-systole, in grey levels; without one of the phases, nothing is known to contract."""
-    if diastole is None:
-        return np.zeros((1, 1))
-    if systole is None:
-        return np.zeros(diastole.plane.shape)
-    gone: Float[np.ndarray, "h w"] = np.clip(diastole.plane - systole.plane, 0.0, None)
-    return gone
 
 
 def _in_sector(

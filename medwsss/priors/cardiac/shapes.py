@@ -10,14 +10,16 @@ Mask = Bool[np.ndarray, "h w"]
 
 def grown(mask: Mask, pixels: float) -> Mask:
     """The mask and everything within ``pixels`` of it; an empty mask stays empty."""
-    return distance_from(mask) <= pixels
+    near: Mask = distance_from(mask) <= pixels
+    return near
 
 
 def opened(mask: Mask, pixels: float) -> Mask:
     """The mask without what is narrower than twice ``pixels``; the border of the image counts as outside."""
     padded = np.pad(mask, 1)
     core = distance_transform_edt(padded)[1:-1, 1:-1] > pixels
-    return mask & grown(core, pixels)
+    kept: Mask = mask & grown(core, pixels)
+    return kept
 
 
 def distance_from(mask: Mask) -> Float[np.ndarray, "h w"]:

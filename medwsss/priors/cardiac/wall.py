@@ -54,7 +54,10 @@ def outer_wall(
     cost += config.blood_weight * spacing_mm * _blood_inside(rays, inner, samples, cavity.threshold)
     chosen = samples[closed_path(cost, smoothness=config.smoothness)]
     smooth = gaussian_filter1d(chosen.astype(float), 1.0, mode="wrap")
-    return cavity.mask | _filled(centre, (inner + smooth) * STEP - config.shrink_mm / spacing_mm, plane.shape)
+    enclosed: Bool[np.ndarray, "h w"] = cavity.mask | _filled(
+        centre, (inner + smooth) * STEP - config.shrink_mm / spacing_mm, plane.shape
+    )
+    return enclosed
 
 
 def closed_path(cost: Float[np.ndarray, "angles n"], *, smoothness: float) -> Int[np.ndarray, " angles"]:
