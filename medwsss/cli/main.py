@@ -14,6 +14,7 @@ from medwsss.cli.masks import masks
 from medwsss.cli.phantom import phantom
 from medwsss.cli.predict import predict
 from medwsss.cli.pseudo_label import pseudo_label
+from medwsss.cli.seeds import seeds
 from medwsss.cli.tags import tags
 from medwsss.cli.train import train
 from medwsss.errors import MedwsssError, MedwsssWarning
@@ -31,6 +32,7 @@ app.command()(evaluate)
 app.command()(tags)
 app.command()(masks)
 app.command()(pseudo_label)
+app.command()(seeds)
 app.command()(ablate)
 app.command()(phantom)
 

@@ -3,6 +3,7 @@
 from pydantic import model_validator
 
 from medwsss.config.addons import AddOnsConfig
+from medwsss.config.cine import CineConfig
 from medwsss.config.data import DataConfig, VolumeDataConfig
 from medwsss.config.encoder import EncoderConfig
 from medwsss.config.methods import MethodConfig
@@ -18,6 +19,7 @@ class RunConfig(Section):
     encoder: EncoderConfig = EncoderConfig()
     method: MethodConfig = UniAConfig()
     addons: AddOnsConfig = AddOnsConfig()
+    cine: CineConfig = CineConfig()
     training: TrainingConfig = TrainingConfig()
     inference: InferenceConfig = InferenceConfig()
 

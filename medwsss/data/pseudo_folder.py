@@ -32,8 +32,9 @@ class PseudoRecord:
     task: str
     """Name of the label set."""
     classes: tuple[str, ...]
-    split_hash: str
-    """Of the split of the run: its held-out part has no pseudo-labels."""
+    split_hash: str | None
+    """Of the split of the run: its held-out part has no pseudo-labels. None where nothing was learned, so that they
+    fit any split."""
     suffix: str
     """Of the files in ``labels`` and ``weights``: .png or .nii.gz."""
     names: tuple[str, ...]
@@ -105,7 +106,7 @@ def open_pseudo_folder(
         "data set": (record.dataset, dataset),
         "task": (record.task, label_set.name),
         "classes": (record.classes, label_set.names),
-        "split": (record.split_hash, split_hash),
+        "split": (split_hash if record.split_hash is None else record.split_hash, split_hash),
     }
     for what, (theirs, ours) in checks.items():
         if theirs != ours:

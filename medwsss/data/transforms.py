@@ -70,12 +70,16 @@ def working_labels(volume: Volume, size: tuple[int, int]) -> Shaped[np.ndarray, 
     Raises:
         ValueError: the volume has a time axis, or ``size`` is not positive.
     """
-    if min(size) < 1:
-        raise ValueError(f"size must be positive, not {size}")
-    slices = slices_of(volume).array
-    rows, columns = (_nearest(length, wanted) for length, wanted in zip(slices.shape[1:], size, strict=True))
-    working: Shaped[np.ndarray, "n h w"] = slices[:, rows[:, None], columns]
-    return working
+    return _resampled(slices_of(volume).array, size)
+
+
+def native_labels(working: Shaped[np.ndarray, "n h w"], size: tuple[int, int]) -> Shaped[np.ndarray, "n rows columns"]:
+    """Labels or weights on the working grid, read at the centres of native pixels: the way back of ``working_labels``.
+
+    Raises:
+        ValueError: ``size`` is not positive.
+    """
+    return _resampled(working, size)
 
 
 def native_maps(maps: Float[Tensor, "n c h w"], native_size: tuple[int, int]) -> Float[Tensor, "n c rows columns"]:
@@ -183,6 +187,14 @@ class _RandSimilarity(RandomizableTransform):  # type: ignore[misc]  # MONAI has
             rotate_params=angle, scale_params=(shrink, shrink), mode=self._mode, padding_mode="zeros", image_only=True
         )(image)
         return _plain(moved)
+
+
+def _resampled(slices: Shaped[np.ndarray, "n h w"], size: tuple[int, int]) -> Shaped[np.ndarray, "n rows columns"]:
+    if min(size) < 1:
+        raise ValueError(f"size must be positive, not {size}")
+    rows, columns = (_nearest(length, wanted) for length, wanted in zip(slices.shape[1:], size, strict=True))
+    resampled: Shaped[np.ndarray, "n rows columns"] = slices[:, rows[:, None], columns]
+    return resampled
 
 
 def _nearest(length: int, wanted: int) -> Integer[np.ndarray, " wanted"]:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Integer
-from scipy.ndimage import gaussian_filter, label, map_coordinates
+from scipy.ndimage import label, map_coordinates
 
+from medwsss.config.cine import MotionConfig
+from medwsss.priors.motion import smoothed_change
 from medwsss.types import Mask3D
 from medwsss.volumes.reassembly import reassemble
 from medwsss.volumes.slicing import SliceStack, slices_of
@@ -52,8 +54,11 @@ def motion_mask(ed: Volume, es: Volume, *, sigma_mm: float = 9.0, fraction: floa
         raise ValueError(f"sigma_mm must be positive and fraction in (0, 1), not {sigma_mm} and {fraction}")
     stack = slices_of(ed)
     first, second = _scaled(stack.array), _scaled(slices_of(es).array)
-    difference = np.maximum(_shift_tolerant(first, second), _shift_tolerant(second, first))
-    motion = gaussian_filter(difference, (1.0, sigma_mm / stack.spacing_mm[0], sigma_mm / stack.spacing_mm[1]))
+    motion = smoothed_change(
+        (first, second),
+        spacing_mm=stack.spacing_mm,
+        config=MotionConfig(shift_mm=min(stack.spacing_mm), sigma_mm=sigma_mm),
+    )
     return _on_grid(_largest_component(motion > fraction * motion.max()), ed)
 
 
@@ -148,20 +153,6 @@ def _scaled(stack: Float[np.ndarray, "n h w"] | Integer[np.ndarray, "n h w"]) ->
     low, high = np.percentile(stack, (1.0, 99.0))
     scaled: Float32[np.ndarray, "n h w"] = np.clip((stack - low) / max(high - low, 1e-6), 0.0, 1.0).astype(np.float32)
     return scaled
-
-
-def _shift_tolerant(
-    fixed: Float32[np.ndarray, "n h w"], moving: Float32[np.ndarray, "n h w"]
-) -> Float32[np.ndarray, "n h w"]:
-    """Smallest |fixed − shifted moving| over shifts by at most one pixel along rows and columns."""
-    height, width = fixed.shape[1:]
-    padded = np.pad(moving, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    smallest = np.full_like(fixed, np.inf)
-    for row in range(3):
-        for column in range(3):
-            shifted = padded[:, row : row + height, column : column + width]
-            np.minimum(smallest, np.abs(fixed - shifted), out=smallest)
-    return smallest
 
 
 def _largest_component(mask: Bool[np.ndarray, "n h w"]) -> Bool[np.ndarray, "n h w"]:

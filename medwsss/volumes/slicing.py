@@ -1,5 +1,6 @@
 """Volume to slices: a stack in one fixed patient orientation, whatever the axis order and flips of the file."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import permutations
@@ -17,6 +18,9 @@ _TIE = 0.99
 """Spacings at least this fraction of the coarsest one count as equally coarse."""
 _PERPENDICULAR = 1e-3
 """Direction cosine below which a voxel axis says nothing about a world axis."""
+
+_IN_PLANE = 0.2
+"""Length of a projected unit vector below which it has no direction in the plane: within 12 degrees of its normal."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,23 @@ def slice_axes(affine: Affine, spacing_mm: SpacingMm, grid: tuple[int, int, int]
         _runs_against(directions[:, column], RIGHT, toward=(-1, -1, -1)),
     )
     return SliceAxes((across, row, column), flips)
+
+
+def in_plane_direction(volume: Volume, world: int) -> tuple[float, float] | None:
+    """Where a world axis (RIGHT, ANTERIOR or SUPERIOR) points within the slices of ``slices_of``.
+
+    Returns:
+        A unit vector (row, column), the axis projected onto the slice plane, whatever axis order and flips the file
+        has; None where the axis stands nearly perpendicular to the slices, so that no direction within them is meant.
+    """
+    axes = slice_axes(volume.affine, volume.spacing_mm, volume.grid)
+    directions = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
+    _, row, column = (
+        -directions[world, axis] if flip else directions[world, axis]
+        for axis, flip in zip(axes.permutation, axes.flips, strict=True)
+    )
+    length = math.hypot(row, column)
+    return (float(row) / length, float(column) / length) if length > _IN_PLANE else None
 
 
 def _slice_axis(directions: Float[np.ndarray, "3 3"], spacing_mm: SpacingMm, grid: tuple[int, int, int]) -> int:

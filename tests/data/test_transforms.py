@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from medwsss.config.data import AugmentationConfig, GridConfig
-from medwsss.data.transforms import TrainingTransform, channels_of, native_maps, working_labels, working_slices
+from medwsss.data.transforms import (
+    TrainingTransform,
+    channels_of,
+    native_labels,
+    native_maps,
+    working_labels,
+    working_slices,
+)
 from medwsss.errors import MedwsssWarning
 from medwsss.volumes.volume import Volume
 
@@ -280,3 +287,12 @@ def test_maps_of_a_negative_seed_are_refused_and_the_input_is_left_alone() -> No
     np.testing.assert_array_equal(maps, random_image(40, 44))
     with pytest.raises(ValueError, match="seed"):
         transform.moved(maps, -1)
+
+
+def test_labels_come_back_from_a_grid_that_is_a_whole_number_of_times_finer() -> None:
+    stack = np.random.default_rng(0).integers(0, 4, (2, 3, 4)).astype(np.uint8)
+    finer = native_labels(stack, (9, 8))
+    assert finer[0, :, 0].tolist() == np.repeat(stack[0, :, 0], 3).tolist()
+    np.testing.assert_array_equal(native_labels(finer, (3, 4)), stack)
+    with pytest.raises(ValueError, match="size"):
+        native_labels(stack, (0, 4))

@@ -8,7 +8,7 @@ import pytest
 from medwsss.types import SpacingMm
 from medwsss.volumes.io import load_volume
 from medwsss.volumes.reassembly import reassemble, reassemble_channels
-from medwsss.volumes.slicing import SliceAxes, slice_axes, slices_of
+from medwsss.volumes.slicing import RIGHT, SUPERIOR, SliceAxes, in_plane_direction, slice_axes, slices_of
 from medwsss.volumes.volume import Volume
 
 ORDERS = [(order, flips) for order in permutations(range(3)) for flips in product((False, True), repeat=3)]
@@ -132,3 +132,25 @@ def test_a_singular_affine_is_refused() -> None:
 def test_slices_of_an_acdc_volume_are_its_transposed_array(shared_data) -> None:
     volume = load_volume(shared_data("acdc", "training", "patient001", "patient001_frame01.nii.gz"))
     np.testing.assert_array_equal(slices_of(volume).array, volume.array.transpose(2, 1, 0))
+
+
+def test_the_patients_right_lies_at_the_same_side_of_the_slices_whatever_the_axis_order_and_flips() -> None:
+    oblique = turned(20.0) @ np.diag([-1.5, -1.4, 8.0])
+    affine = np.eye(4)
+    affine[:3, :3] = oblique
+    volume = Volume(np.zeros((6, 5, 4), np.float32), (1.5, 1.4, 8.0), affine)
+    expected = in_plane_direction(volume, RIGHT)
+    assert expected is not None
+    assert expected[1] < -0.8  # columns run toward the patient's left
+    for order, signs in product(permutations(range(3)), product((1, -1), repeat=3)):
+        stored = np.eye(4)
+        stored[:3, :3] = oblique[:, order] * np.array(signs)
+        x, y, z = (volume.spacing_mm[axis] for axis in order)
+        again = Volume(volume.array.transpose(order), (x, y, z), stored)
+        assert in_plane_direction(again, RIGHT) == pytest.approx(expected)
+
+
+def test_an_axis_across_the_slices_has_no_direction_within_them() -> None:
+    volume = Volume(np.zeros((6, 5, 4), np.float32), (1.5, 1.5, 8.0), np.diag([-1.5, -1.5, 8.0, 1.0]))
+    assert in_plane_direction(volume, SUPERIOR) is None
+    assert in_plane_direction(volume, RIGHT) == (0.0, -1.0)

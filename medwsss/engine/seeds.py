@@ -1,0 +1,124 @@
+"""Cine seeds of a study on its own grid: labels of both phases, and how far to trust them."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from medwsss.config.cine import CineConfig
+from medwsss.data.acdc import PHASES, Phase, Study, case_id, load_frame
+from medwsss.data.image_labels import ImageLabels
+from medwsss.data.loading import VolumeData
+from medwsss.data.pseudo_folder import PseudoFolder
+from medwsss.data.sample import SliceKey
+from medwsss.data.transforms import native_labels
+from medwsss.errors import MedwsssWarning
+from medwsss.labels import ACDC_TASKS, BACKGROUND, IGNORE, LabelSet
+from medwsss.priors.cardiac.labels import LV, MYO, HeartSeeds, edge_confidence, heart_seeds
+from medwsss.priors.cardiac.plausibility import doubts
+from medwsss.volumes.io import save_volume
+from medwsss.volumes.reassembly import reassemble
+from medwsss.volumes.slicing import RIGHT, in_plane_direction, slices_of
+from medwsss.volumes.volume import Volume
+
+Labels = UInt8[np.ndarray, "n h w"]
+
+
+@dataclass(frozen=True, eq=False)
+class PhaseSeeds:
+    """Of one phase, on its native grid."""
+
+    labels: Volume
+    """uint8: 0 background, i for the i-th class of the task; 255 everywhere where the prior is switched off."""
+    confidence: Volume
+    """float32 in [0, 1]; 0 where the prior is switched off."""
+
+
+@dataclass(frozen=True, eq=False)
+class StudySeeds:
+    """Of both phases, and why there are none if there are none."""
+
+    phases: Mapping[Phase, PhaseSeeds]
+    doubts: tuple[str, ...]
+
+
+def study_seeds(study: Study, data: VolumeData, config: CineConfig, *, image_labels: ImageLabels | None) -> StudySeeds:
+    """Seeds of a study for the task of ``data``; a study the prior does not fit is named in a warning and gets none.
+
+    Args:
+        study: a patient of ``data``.
+        data: data set, task and working grid.
+        config: what is known of hearts.
+        image_labels: tags that clear absent classes; None clears nothing, and slices without tags stay as they are.
+
+    Raises:
+        DatasetError, VolumeError: a frame cannot be read.
+    """
+    grid = data.config.grid
+    stacks = {phase: np.asarray(data.cache.stack(study.frames[phase], grid)) for phase in PHASES}
+    volumes = {phase: load_frame(study.frames[phase]) for phase in PHASES}
+    seeds, reasons = _believed(stacks, in_plane_direction(volumes["ED"], RIGHT), grid.spacing_mm, config)
+    for reason in reasons:
+        warnings.warn(f"{study.patient} gets no cine seeds: {reason}", MedwsssWarning, stacklevel=2)
+    phases = {}
+    for phase in PHASES:
+        if seeds is None:
+            labels = np.full(stacks[phase].shape, IGNORE, np.uint8)
+            confidence = np.zeros(labels.shape, np.float32)
+        else:
+            keys = [SliceKey(study.patient, phase, index) for index in range(len(stacks[phase]))]
+            labels = ACDC_TASKS[data.config.task].from_codes(seeds.diastole if phase == "ED" else seeds.systole)
+            labels = cleared(labels, keys, image_labels, data.labels)
+            confidence = edge_confidence(labels, spacing_mm=grid.spacing_mm, edge_mm=config.confidence.edge_mm)
+        phases[phase] = PhaseSeeds(_native(labels, volumes[phase]), _native(confidence, volumes[phase]))
+    return StudySeeds(phases, reasons)
+
+
+def write_study_seeds(seeds: StudySeeds, study: Study, folder: PseudoFolder) -> None:
+    """Write confidence and labels of both phases, labels last.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    for phase, made in seeds.phases.items():
+        name = case_id(study, phase)
+        save_volume(made.confidence, folder.weights_file(name))
+        save_volume(made.labels, folder.labels_file(name))
+
+
+def cleared(labels: Labels, keys: list[SliceKey], image_labels: ImageLabels | None, label_set: LabelSet) -> Labels:
+    """Labels without the classes whose tag is absent; a cavity without its tag, in tagged muscle, is muscle."""
+    if image_labels is None:
+        return labels
+    out = labels.copy()
+    muscle = label_set.names == ("RV", "MYO", "LV")
+    for plane, key in zip(out, keys, strict=True):
+        for number, present in enumerate(image_labels.tags.get(key, ()), start=1):
+            if not present:
+                closed = muscle and number == LV and bool(image_labels.of(key)[MYO - 1])
+                plane[plane == number] = MYO if closed else BACKGROUND
+    return out
+
+
+def _believed(
+    stacks: Mapping[Phase, Float32[np.ndarray, "n h w"]],
+    right: tuple[float, float] | None,
+    spacing_mm: float,
+    config: CineConfig,
+) -> tuple[HeartSeeds | None, tuple[str, ...]]:
+    """Seeds, or the reasons against them."""
+    early, late = stacks["ED"], stacks["ES"]
+    if early.shape != late.shape:
+        return None, (f"ED and ES differ in shape ({early.shape} and {late.shape} on the working grid)",)
+    if right is None:
+        return None, ("its slices stand across the patient's right-left axis, as no short-axis image does",)
+    seeds = heart_seeds(early, late, spacing_mm=spacing_mm, right=right, config=config)
+    reasons = doubts(early, late, seeds, spacing_mm=spacing_mm, config=config)
+    return (None if reasons else seeds), reasons
+
+
+def _native(stack: UInt8[np.ndarray, "n h w"] | Float32[np.ndarray, "n h w"], like: Volume) -> Volume:
+    rows, columns = slices_of(like).array.shape[1:]
+    return reassemble(native_labels(stack, (rows, columns)), like=like)

@@ -1,0 +1,99 @@
+"""From a folder of studies to seeds and a network trained on them, through the real command line."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes.acdc import fake_patients, write_acdc
+from fakes.beating_heart import beating_heart
+from fakes.command_line import medwsss, tiny_config_file
+
+from medwsss.data.acdc import find_studies
+from medwsss.data.pseudo_folder import read_pseudo_record
+from medwsss.volumes.io import load_label_volume, load_volume, save_volume
+from medwsss.volumes.volume import Volume
+
+
+@pytest.fixture(scope="module")
+def acdc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five patients with a drawn beating heart; the last one stands still."""
+    root = write_acdc(tmp_path_factory.mktemp("seeds") / "acdc", fake_patients(5))
+    for study in find_studies(root):
+        for phase, frame in study.frames.items():
+            scene = beating_heart("ED" if study.patient == "patient005" else phase)
+            affine = np.diag([-1.5, -1.5, 10.0, 1.0])
+            for array, path in (
+                ((255 * scene.image).astype(np.int16), frame.path),
+                (scene.codes, frame.path.with_name(frame.path.name.replace(".nii", "_gt.nii"))),
+            ):
+                save_volume(Volume(array.transpose(2, 1, 0).copy(), (1.5, 1.5, 10.0), affine), path)
+    return root
+
+
+@pytest.fixture(scope="module")
+def made(acdc: Path) -> Path:
+    out = acdc.parent / "seeds"
+    answer = medwsss("seeds", acdc, "--out", out, "--task", "multi")
+    assert answer.code == 0, answer.err
+    assert "patient005 gets no cine seeds: nothing moves between ED and ES" in answer.err
+    assert "without seeds: patient005" in answer.out
+    return out
+
+
+def test_seeds_lie_on_the_grid_of_their_frame_and_match_the_drawing(acdc: Path, made: Path) -> None:
+    for phase, frame in find_studies(acdc)[0].frames.items():
+        image, labels = load_volume(frame.path), load_label_volume(made / "labels" / frame.path.name)
+        np.testing.assert_allclose(labels.affine, image.affine, atol=1e-5)
+        codes = beating_heart(phase).codes.transpose(2, 1, 0)
+        assert (labels.array == codes).mean() > 0.97
+        confidence = load_volume(made / "weights" / frame.path.name).array
+        assert 0 <= confidence.min() < 0.5 < confidence.max() <= 1
+
+
+def test_a_study_that_stands_still_gets_255_and_no_confidence(made: Path) -> None:
+    assert (load_label_volume(made / "labels" / "patient005_frame01.nii.gz").array == 255).all()
+    assert not load_volume(made / "weights" / "patient005_frame01.nii.gz").array.any()
+
+
+def test_the_record_says_what_was_known(made: Path) -> None:
+    record = read_pseudo_record(made / "pseudo.json")
+    assert record.split_hash is None
+    assert record.provenance["source"] == "cine"
+    assert record.provenance["settings"]["wall"]["thickness_mm"] == 9.0
+
+
+def test_a_network_trains_on_them(acdc: Path, made: Path, tmp_path: Path) -> None:
+    config = tiny_config_file(tmp_path, data={"grid": {"crop": 64}, "task": "multi"})
+    answer = medwsss(
+        "train", "--root", acdc, "--config", config, "--method", "retrain", "--pseudo", made,
+        "--out", tmp_path / "run", "--device", "cpu",
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    assert "source cine" in (tmp_path / "run" / "report" / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ((), "pass --out DIR"),
+        (("--out", "seeds", "--task", "mulit"), "did you mean 'multi'?"),
+        (("--out", "seeds", "--set", "cine.wal.lung=0.1"), "did you mean"),
+        (("--out", "seeds", "--set", "cine.axis.radii_mm=[9, 3]"), "must grow"),
+    ],
+)
+def test_bad_requests_are_refused_in_one_line(
+    acdc: Path, tmp_path: Path, arguments: tuple[str, ...], part: str
+) -> None:
+    placed = [str(tmp_path / "out") if argument == "seeds" else argument for argument in arguments]
+    answer = medwsss("seeds", acdc, *placed)
+    assert answer.code == 2
+    assert part in answer.err
+    assert len(answer.err.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_taken_is_left_alone_and_resumed_on_request(acdc: Path, made: Path) -> None:
+    refused = medwsss("seeds", acdc, "--out", made, "--task", "multi")
+    assert refused.code == 2
+    assert "--resume" in refused.err
+    assert medwsss("seeds", acdc, "--out", made, "--task", "multi", "--resume").code == 0
