@@ -43,6 +43,21 @@ def test_a_whole_cycle_shows_what_its_ends_hide() -> None:
     assert motion_map((still, between, still), spacing_mm=SPACING, config=CONFIG)[0, 4, 4] == 1.0
 
 
+def disc_appears(spacing_mm: float) -> np.ndarray:
+    """Map of a disc of 20 mm in a field of 120 mm that is there in one of two frames."""
+    place = (np.arange(round(120.0 / spacing_mm)) + 0.5) * spacing_mm - 60.0
+    disc = (np.hypot(place[:, None], place[None]) <= 20.0).astype(np.float32)[None]
+    config = MotionConfig(shift_mm=3.0, sigma_mm=9.0, sigma_slices=0.0)
+    return motion_map((np.zeros_like(disc), disc), spacing_mm=(spacing_mm, spacing_mm), config=config)
+
+
+def test_the_same_scene_at_half_the_spacing_has_the_same_map() -> None:
+    coarse, fine = disc_appears(3.0), disc_appears(1.5)
+    blocks = fine.reshape(1, 40, 2, 40, 2).mean(axis=(2, 4))  # four fine pixels share the centre of a coarse one
+    np.testing.assert_allclose(blocks, coarse, atol=0.05)
+    assert coarse[0, 19:21, 19:21].min() > 0.99  # the middle of 40 pixels
+
+
 def test_frames_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="two or more"):
         motion_map((stack_with(0, 0, 1.0),), spacing_mm=SPACING, config=CONFIG)
