@@ -45,8 +45,8 @@ def right_ventricles(
     """Cavity of the right ventricle at end-diastole and at end-systole; None where the left one is not known.
 
     Prior knowledge: it lies beside the septum toward the patient's right, is bright, contracts, continues from slice
-    to slice, and is not larger at end-systole. The slice with the most contraction beside the wall comes first; its
-    neighbours stay within ``step_mm`` of it, and so on to both ends.
+    to slice, and at end-systole lies about where it was. The slice with the most contraction beside the wall comes
+    first; its neighbours stay within ``step_mm`` of it, and so on to both ends.
 
     Args:
         diastole: the left ventricle in every slice at end-diastole.
