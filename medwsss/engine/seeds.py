@@ -1,11 +1,11 @@
 """Cine seeds of a study on its own grid: labels of both phases, and how far to trust them."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 from medwsss.config.cine import CineConfig
 from medwsss.data.acdc import PHASES, Phase, Study, case_id, load_frame
@@ -15,15 +15,13 @@ from medwsss.data.pseudo_folder import PseudoFolder
 from medwsss.data.sample import SliceKey
 from medwsss.data.transforms import native_labels
 from medwsss.errors import MedwsssWarning
-from medwsss.labels import ACDC_TASKS, BACKGROUND, IGNORE, LabelSet
-from medwsss.priors.cardiac.labels import LV, MYO, HeartSeeds, edge_confidence, heart_seeds
+from medwsss.labels import BACKGROUND, IGNORE, Task
+from medwsss.priors.cardiac.labels import LV, MYO, RV, HeartSeeds, edge_confidence, gated_by_tags, heart_seeds
 from medwsss.priors.cardiac.plausibility import doubts
 from medwsss.volumes.io import save_volume
 from medwsss.volumes.reassembly import reassemble
 from medwsss.volumes.slicing import RIGHT, in_plane_direction, slices_of
 from medwsss.volumes.volume import Volume
-
-Labels = UInt8[np.ndarray, "n h w"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +67,8 @@ def study_seeds(study: Study, data: VolumeData, config: CineConfig, *, image_lab
             confidence = np.zeros(labels.shape, np.float32)
         else:
             keys = [SliceKey(study.patient, phase, index) for index in range(len(stacks[phase]))]
-            labels = ACDC_TASKS[data.config.task].from_codes(seeds.diastole if phase == "ED" else seeds.systole)
-            labels = cleared(labels, keys, image_labels, data.labels)
+            codes = seeds.diastole if phase == "ED" else seeds.systole
+            labels = data.task.from_codes(gated_by_tags(codes, present_codes(keys, image_labels, data.task)))
             confidence = edge_confidence(labels, spacing_mm=grid.spacing_mm, edge_mm=config.confidence.edge_mm)
         phases[phase] = PhaseSeeds(_native(labels, volumes[phase]), _native(confidence, volumes[phase]))
     return StudySeeds(phases, reasons)
@@ -88,18 +86,15 @@ def write_study_seeds(seeds: StudySeeds, study: Study, folder: PseudoFolder) -> 
         save_volume(made.labels, folder.labels_file(name))
 
 
-def cleared(labels: Labels, keys: list[SliceKey], image_labels: ImageLabels | None, label_set: LabelSet) -> Labels:
-    """Labels without the classes whose tag is absent; a cavity without its tag, in tagged muscle, is muscle."""
-    if image_labels is None:
-        return labels
-    out = labels.copy()
-    muscle = label_set.names == ("RV", "MYO", "LV")
-    for plane, key in zip(out, keys, strict=True):
-        for number, present in enumerate(image_labels.tags.get(key, ()), start=1):
-            if not present:
-                closed = muscle and number == LV and bool(image_labels.of(key)[MYO - 1])
-                plane[plane == number] = MYO if closed else BACKGROUND
-    return out
+def present_codes(keys: Sequence[SliceKey], image_labels: ImageLabels | None, task: Task) -> Bool[np.ndarray, "n 3"]:
+    """Whether the tags of each slice allow RV, MYO and LV; what the task or the tags do not know is allowed."""
+    present = np.ones((len(keys), 3), bool)
+    for row, key in zip(present, keys, strict=True):
+        tags = () if image_labels is None else image_labels.tags.get(key, ())
+        for column, code in enumerate((RV, MYO, LV)):
+            label = task.codes[code]
+            row[column] = not tags or label == BACKGROUND or bool(tags[label - 1])
+    return present
 
 
 def _believed(

@@ -3,9 +3,8 @@
 import json
 import math
 
-from medwsss.data.writing import written_whole
+from medwsss.data.records import save_record
 from medwsss.engine.run_folder import RunFolder
-from medwsss.errors import OutputError
 
 
 def write_training_time(run: RunFolder, step: int, seconds: float) -> None:
@@ -15,11 +14,7 @@ def write_training_time(run: RunFolder, step: int, seconds: float) -> None:
         OutputError: the file cannot be written.
     """
     content = {"iterations": step, "seconds": None if math.isnan(seconds) else round(seconds, 3)}
-    try:
-        with written_whole(run.training_time) as partial:
-            partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {run.training_time}: {error.strerror}; free some space") from None
+    save_record(run.training_time, content)
 
 
 def training_seconds(run: RunFolder, step: int) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from scipy.ndimage import distance_transform_edt
 
-from medwsss.config.cine import CavityConfig, CineConfig, WallConfig
+from medwsss.config.cine import CavityConfig, CineConfig
 from medwsss.priors.cardiac.axis import VentricleAxis, ventricle_axis
 from medwsss.priors.cardiac.cavity import Cavity, left_cavity
 from medwsss.priors.cardiac.right_ventricle import LeftHeart, right_ventricles
@@ -80,7 +80,14 @@ def left_hearts(
     first = left_cavity(diastole, centre, radius_mm=float(radii[0]), spacing_mm=spacing_mm, config=config.cavity)
     if not first.mask.any():
         return None, None
-    outer = _wall(diastole, first, config.wall.thickness_mm, config.wall.range_mm, spacing_mm, config.wall)
+    outer = outer_wall(
+        diastole,
+        first,
+        expected_mm=config.wall.thickness_mm,
+        range_mm=config.wall.range_mm,
+        spacing_mm=spacing_mm,
+        config=config.wall,
+    )
     early = LeftHeart(diastole, first.mask, outer)
     second = left_cavity(systole, centre, radius_mm=float(radii[1]), spacing_mm=spacing_mm, config=config.cavity)
     second = _at_systole(second, first, spacing_mm, config.cavity)
@@ -90,7 +97,14 @@ def left_hearts(
     radius = math.sqrt(second.mask.sum() / math.pi)
     expected_mm = (math.sqrt(radius**2 + area / math.pi) - radius) * spacing_mm
     thin, thick = config.wall.systole_range_mm
-    outer = _wall(systole, second, min(max(expected_mm, thin), thick), (thin, thick), spacing_mm, config.wall)
+    outer = outer_wall(
+        systole,
+        second,
+        expected_mm=min(max(expected_mm, thin), thick),
+        range_mm=(thin, thick),
+        spacing_mm=spacing_mm,
+        config=config.wall,
+    )
     return early, LeftHeart(systole, second.mask, outer)
 
 
@@ -126,17 +140,6 @@ def gated_by_tags(labels: Labels, present: Bool[np.ndarray, "n 3"]) -> Labels:
 
 def _at_systole(found: Cavity, diastole: Cavity, spacing_mm: float, config: CavityConfig) -> Cavity:
     return Cavity(grown(found.mask, config.systole_grow_mm / spacing_mm) & diastole.mask, found.threshold)
-
-
-def _wall(
-    plane: Float32[np.ndarray, "h w"],
-    cavity: Cavity,
-    expected_mm: float,
-    range_mm: tuple[float, float],
-    spacing_mm: float,
-    config: WallConfig,
-) -> Bool[np.ndarray, "h w"]:
-    return outer_wall(plane, cavity, expected_mm=expected_mm, range_mm=range_mm, spacing_mm=spacing_mm, config=config)
 
 
 def _painted(
