@@ -151,7 +151,7 @@ def check_pseudo_labels(runs: "Iterable[tuple[PlannedRun, Standing]]") -> None:
         MedwsssError: one cannot, as ``train`` would find; the message names the row.
     """
     from medwsss.cli.train import data_root, loaded_data, training_samples
-    from medwsss.config.methods import RetrainConfig
+    from medwsss.config.segmenters import RetrainConfig
     from medwsss.engine.ablation import Standing
 
     opened = set()

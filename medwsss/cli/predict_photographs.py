@@ -130,9 +130,9 @@ def predict_list(
 
 def map_background(config: "RunConfig") -> float:
     """Score that activation maps must exceed in labels made from them; those of ``retrain`` are probabilities."""
-    from medwsss.config.methods import RetrainConfig
+    from medwsss.config.segmenters import SegmenterConfig
 
-    return 0.5 if isinstance(config.method, RetrainConfig) else config.method.cam.background
+    return 0.5 if isinstance(config.method, SegmenterConfig) else config.method.cam.background
 
 
 def find_photographs(inputs: Sequence[Path], *, dataset: str, part: str | None) -> "list[ImageItem]":

@@ -83,12 +83,12 @@ def chosen_recipe(config: "RunConfig", source: str | None, scales: str | None, r
     from medwsss.config.addons import ResponseScalingConfig
     from medwsss.config.data import VolumeDataConfig
     from medwsss.config.maps import PixelAdaptiveConfig
-    from medwsss.config.methods import RetrainConfig
+    from medwsss.config.segmenters import SegmenterConfig
     from medwsss.engine.pseudo_labels import Recipe
     from medwsss.errors import ConfigError
 
     method, scaling = config.method, config.addons.urn
-    retrained = isinstance(method, RetrainConfig)
+    retrained = isinstance(method, SegmenterConfig)
     named = chosen("source", source or ("decoder" if retrained else "pseudo"), ("pseudo", "decoder"))
     if retrained and named == "pseudo":
         raise ConfigError("a retrained network makes no pseudo-labels of its own: use --source decoder")
@@ -102,7 +102,7 @@ def chosen_recipe(config: "RunConfig", source: str | None, scales: str | None, r
         scaling=ResponseScalingConfig.model_validate(
             {**scaling.model_dump(), "scales": chosen_scales(scales, scaling.scales), "refine": refined}
         ),
-        pixel_adaptive=PixelAdaptiveConfig() if isinstance(method, RetrainConfig) else method.pixel_adaptive,
+        pixel_adaptive=PixelAdaptiveConfig() if isinstance(method, SegmenterConfig) else method.pixel_adaptive,
     )
 
 

@@ -69,7 +69,7 @@ def training_time(run: "RunFolder", iterations: int) -> str:
 
 def supervision(config: "RunConfig", run: "RunFolder") -> str:
     """What the run has learned from: image-level labels, or pseudo-labels and what made those."""
-    from medwsss.config.methods import RetrainConfig, pseudo_root
+    from medwsss.config.segmenters import RetrainConfig, pseudo_root
     from medwsss.data.pseudo_folder import read_pseudo_record
 
     if not isinstance(config.method, RetrainConfig):

@@ -195,7 +195,7 @@ def loaded_data(config: "DataConfig", root: Path, *, tags: Path | None) -> "Prep
 
 def training_samples(config: "RunConfig", data: "PreparedData") -> "TrainingSet":
     """What a run learns from: images with their tags or, for ``retrain``, with stored pseudo-labels."""
-    from medwsss.config.methods import RetrainConfig, pseudo_root
+    from medwsss.config.segmenters import RetrainConfig, pseudo_root
     from medwsss.data.pseudo_sets import pseudo_training_set
 
     if isinstance(config.method, RetrainConfig):
@@ -205,7 +205,7 @@ def training_samples(config: "RunConfig", data: "PreparedData") -> "TrainingSet"
 
 def write_inputs(run: "RunFolder", config: "RunConfig", data: "PreparedData") -> None:
     """What the run learns from: its split, its tags and, for ``retrain``, the record of its pseudo-labels."""
-    from medwsss.config.methods import RetrainConfig, pseudo_root
+    from medwsss.config.segmenters import RetrainConfig, pseudo_root
     from medwsss.data.image_labels import write_image_labels
     from medwsss.data.pseudo_folder import RECORD, read_pseudo_record
     from medwsss.data.records import save_record

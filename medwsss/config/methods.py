@@ -1,14 +1,13 @@
 """Settings of the other methods, and the choice among all of them."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from medwsss.config.maps import CamConfig, DecoderConfig, PixelAdaptiveConfig
-from medwsss.config.section import Count, Fraction, Positive, Section, Weight
+from medwsss.config.maps import CamConfig, PixelAdaptiveConfig
+from medwsss.config.section import Fraction, Positive, Section, Weight
+from medwsss.config.segmenters import RetrainConfig, SeedsConfig
 from medwsss.config.unia import UniAConfig
-from medwsss.errors import ConfigError
 
 
 class CamBaselineConfig(Section):
@@ -64,46 +63,7 @@ class UsageConfig(Section):
         return self
 
 
-class UNetConfig(Section):
-    """MONAI's UNet."""
-
-    channels: Annotated[tuple[Count, ...], Field(min_length=2)] = (32, 64, 128, 256, 512)
-    """Width of each level; every level halves the grid."""
-    residual_units: Annotated[int, Field(ge=0)] = 2
-    """Residual units a level."""
-
-
-class RetrainConfig(Section):
-    """A segmentation network trained on stored pseudo-labels: the second stage of multi-stage methods (URN, Fig. 3)."""
-
-    name: Literal["retrain"] = "retrain"
-    pseudo: Path | None = None
-    """Folder that ``medwsss pseudo-label`` wrote."""
-    network: Literal["unet", "vit"] = "unet"
-    """MONAI's UNet on all three channels, or the encoder of this configuration with the LargeFOV decoder."""
-    unet: UNetConfig = UNetConfig()
-    decoder: DecoderConfig = DecoderConfig()
-    loss: Literal["mean", "balanced"] = "mean"
-    """Cross-entropy as the mean over pixels (URN, Eq. 13), or half background and half foreground (UniA)."""
-    weights: Literal["response_scaling", "probability", "none"] = "response_scaling"
-    """Weigh pixels by the stored weight maps, by the probability that this network gives their label (URN, Table 5),
-    or all alike."""
-    threshold: Fraction = 0.05
-    """t of URN's Eq. 12: what a pixel counts whose stored weight is at or below it."""
-
-
-def pseudo_root(config: RetrainConfig) -> Path:
-    """The folder that there must be to train.
-
-    Raises:
-        ConfigError: none is named.
-    """
-    if config.pseudo is None:
-        raise ConfigError(
-            "method retrain needs pseudo-labels to learn from: pass --pseudo DIR or set method.pseudo, see pseudo-label"
-        )
-    return config.pseudo
-
-
-MethodConfig = Annotated[UniAConfig | CamBaselineConfig | UsageConfig | RetrainConfig, Field(discriminator="name")]
-METHOD_NAMES = ("unia", "cam", "usage", "retrain")
+MethodConfig = Annotated[
+    UniAConfig | CamBaselineConfig | UsageConfig | RetrainConfig | SeedsConfig, Field(discriminator="name")
+]
+METHOD_NAMES = ("unia", "cam", "usage", "retrain", "seeds")

@@ -1,5 +1,9 @@
 """Settings of training and prediction."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from medwsss.config.section import Count, Moment, Positive, Scales, Section, Seed, Weight
 
 
@@ -47,6 +51,10 @@ class InferenceConfig(Section):
     """Image scales whose probabilities are averaged."""
     flip: bool = True
     """Average with the horizontal flip."""
+    rotations: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0,)
+    """Rotations in degrees whose probabilities, turned back, are averaged."""
+    largest_components: bool = False
+    """Volumes only: keep the largest piece of the foreground, then of each class; a heart is in one piece."""
     batch_size: Count = 16
     """Slices a forward pass; photographs differ in size and go one by one."""
     crf: CrfConfig = CrfConfig()

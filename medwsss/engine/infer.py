@@ -1,18 +1,19 @@
 """From a volume to its segmentation: slices on the working grid, averaged views, back to the native grid."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from torch import Tensor
 
 from medwsss.config.data import GridConfig
 from medwsss.config.training import InferenceConfig
 from medwsss.data.transforms import channels_of, native_maps, working_slices
-from medwsss.methods.method import Method, Prediction
+from medwsss.engine.views import predict_views, resized
+from medwsss.methods.method import Predictor
+from medwsss.refinement.components import keep_largest_components
 from medwsss.volumes.reassembly import reassemble, reassemble_channels
 from medwsss.volumes.slicing import slices_of
 from medwsss.volumes.volume import Volume
@@ -33,7 +34,7 @@ class Segmentation:
 
 
 def segment_volume(
-    method: Method,
+    method: Predictor,
     volume: Volume,
     *,
     grid: GridConfig,
@@ -44,16 +45,20 @@ def segment_volume(
 ) -> Segmentation:
     """Segment one 3D volume; ``image_labels`` rule out absent classes where the tags are known.
 
-    Maps are resized to the native slices before the arg-max, so that labels follow the native grid.
+    Maps are resized to the native slices before the arg-max, so that labels follow the native grid; the filter by
+    components, where it is on, changes labels only.
     """
     native_size = _native_size(volume)
     parts = [
-        _resized(predict_views(method, images, tags, scales=inference.scales, flip=inference.flip), native_size)
+        resized(predict_views(method, images, tags, inference=inference), native_size)
         for images, tags in _batches(volume, grid, image_labels, inference.batch_size, device, name)
     ]
     probs = np.concatenate([part.probs.cpu().numpy() for part in parts])
+    labels = probs.argmax(axis=1).astype(np.uint8)
+    if inference.largest_components:
+        labels = keep_largest_components(labels)
     return Segmentation(
-        labels=reassemble(probs.argmax(axis=1).astype(np.uint8), like=volume),
+        labels=reassemble(labels, like=volume),
         probs=reassemble_channels(probs, like=volume),
         uncertainty=reassemble(np.concatenate([part.uncertainty.cpu().numpy() for part in parts]), like=volume),
         tag_probs=np.concatenate([part.tag_probs.cpu().numpy() for part in parts]),
@@ -61,7 +66,7 @@ def segment_volume(
 
 
 def volume_cams(
-    method: Method,
+    method: Predictor,
     volume: Volume,
     *,
     grid: GridConfig,
@@ -86,59 +91,6 @@ def slice_batches(
     stack = working_slices(volume, grid, name=name)
     images = torch.from_numpy(np.stack([channels_of(stack, index, grid) for index in range(len(stack))]))
     yield from torch.split(images, size)
-
-
-@torch.no_grad()
-def predict_views(
-    method: Method,
-    images: Float[Tensor, "b 3 h w"],
-    image_labels: Float[Tensor, "b cls"] | None,
-    *,
-    scales: Sequence[float],
-    flip: bool,
-) -> Prediction:
-    """The mean prediction over image scales and, with ``flip``, their horizontal flips."""
-    total: tuple[Tensor, Tensor, Tensor] | None = None  # a running sum: the maps of 81 classes are large
-    for view in _views(method, images, image_labels, scales, flip):
-        parts = (view.probs, view.uncertainty, view.tag_probs)
-        total = parts if total is None else (total[0] + parts[0], total[1] + parts[1], total[2] + parts[2])
-    if total is None:
-        raise ValueError("scales must name at least one scale")
-    views = len(scales) * (2 if flip else 1)
-    probs, uncertainty, tag_probs = (summed / views for summed in total)
-    return Prediction(probs, uncertainty, tag_probs)
-
-
-def _views(
-    method: Method,
-    images: Float[Tensor, "b 3 h w"],
-    image_labels: Float[Tensor, "b cls"] | None,
-    scales: Sequence[float],
-    flip: bool,
-) -> Iterator[Prediction]:
-    """Predictions at image size and the right way round."""
-    for scale in scales:
-        scaled = images if scale == 1 else F.interpolate(images, scale_factor=scale, mode="bilinear")
-        yield _at_size(method.predict(scaled, image_labels), images)
-        if flip:
-            yield _at_size(_flipped(method.predict(scaled.flip(-1), image_labels)), images)
-
-
-def _at_size(prediction: Prediction, images: Float[Tensor, "b 3 h w"]) -> Prediction:
-    height, width = images.shape[-2:]
-    return _resized(prediction, (height, width))
-
-
-def _resized(prediction: Prediction, size: tuple[int, int]) -> Prediction:
-    return Prediction(
-        native_maps(prediction.probs, size),
-        native_maps(prediction.uncertainty[:, None], size)[:, 0],
-        prediction.tag_probs,
-    )
-
-
-def _flipped(prediction: Prediction) -> Prediction:
-    return Prediction(prediction.probs.flip(-1), prediction.uncertainty.flip(-1), prediction.tag_probs)
 
 
 def _native_size(volume: Volume) -> tuple[int, int]:

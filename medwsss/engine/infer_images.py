@@ -12,7 +12,7 @@ from torch import Tensor
 from medwsss.cam.pseudo_labels import argmax_cams
 from medwsss.config.training import CrfConfig, InferenceConfig
 from medwsss.data.photograph_transforms import as_network_input
-from medwsss.engine.infer import predict_views
+from medwsss.engine.views import predict_views
 from medwsss.methods.method import Method
 from medwsss.refinement.crf import dense_crf
 from medwsss.refinement.response_scaling import Refine
@@ -51,7 +51,7 @@ def segment_image(
     compared: the papers' protocol on VOC and COCO.
     """
     images, tags = _inputs(image, image_labels, device)
-    found = predict_views(method, images, tags, scales=inference.scales, flip=inference.flip)
+    found = predict_views(method, images, tags, inference=inference)
     height, width, _ = image.shape
     probs = _refined(image, found.probs[0, :, :height, :width].float(), inference.crf)
     return ImageSegmentation(

@@ -25,7 +25,8 @@ def image_scores(
     Images without mask are scored by their tags alone. Pixels are counted over all images, then scored. A single scale,
     no flip and no CRF, as the authors' logs have it.
     """
-    plain = inference.model_copy(update={"scales": (1.0,), "flip": False, "crf": CrfConfig(enabled=False)})
+    one_view = {"scales": (1.0,), "flip": False, "rotations": (0.0,), "crf": CrfConfig(enabled=False)}
+    plain = inference.model_copy(update=one_view)
     classes = data.labels.num_classes
     counts = torch.zeros(classes, classes, dtype=torch.int64)
     told: list[float] = []

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from medwsss.config.encoder import EncoderConfig
-from medwsss.config.methods import pseudo_root
 from medwsss.config.schema import RunConfig
+from medwsss.config.segmenters import pseudo_root
 from medwsss.errors import ConfigError
 from medwsss.labels import LabelSet
 from medwsss.methods.addons import check_add_ons, with_add_ons
@@ -18,7 +18,7 @@ from medwsss.models.encoder import VitEncoder, build_encoder, has_attention
 from medwsss.models.segmenter import build_segmenter
 
 METHODS: Mapping[str, type[Method]] = MappingProxyType(
-    {"unia": UniA, "cam": CamBaseline, "usage": Usage, "retrain": Retrain}
+    {"unia": UniA, "cam": CamBaseline, "usage": Usage, "retrain": Retrain, "seeds": Retrain}
 )
 """By ``method.name``; one of them is built by ``build_method``."""
 
@@ -61,7 +61,7 @@ def _plain_method(config: RunConfig, labels: LabelSet) -> Method:
         case "usage":
             encoder = build_encoder(with_drop_path(config.encoder, config.method), image_size=crop)
             return Usage(config.method, encoder=encoder, num_foreground=num_foreground, iterations=iterations)
-        case "retrain":
+        case "retrain" | "seeds":
             network = build_segmenter(config.method, config.encoder, image_size=crop, num_classes=labels.num_classes)
             return Retrain(config.method, network=network)
 

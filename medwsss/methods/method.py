@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -65,6 +65,21 @@ class Explanation:
     uncertainty: Float[Tensor, "b h w"]
     pseudo_labels: Int[Tensor, "b h w"]
     prediction: Int[Tensor, "b h w"]
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """What can be asked about images: a trained method, or several as one."""
+
+    def predict(
+        self, images: Float[Tensor, "b 3 h w"], image_labels: Float[Tensor, "b cls"] | None = None
+    ) -> Prediction:
+        """See ``Method.predict``."""
+
+    def cams(
+        self, images: Float[Tensor, "b 3 h w"], image_labels: Float[Tensor, "b cls"] | None = None
+    ) -> Float[Tensor, "b cls h w"]:
+        """See ``Method.cams``."""
 
 
 class Method(nn.Module, ABC):

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from medwsss.config.methods import RetrainConfig
+from medwsss.config.segmenters import RetrainConfig, SeedsConfig
 from medwsss.data.sample import Batch
 from medwsss.losses.segmentation import (
     balanced_cross_entropy,
@@ -14,6 +14,7 @@ from medwsss.losses.segmentation import (
     noise_mitigation,
     weighted_cross_entropy,
 )
+from medwsss.losses.soft_dice import soft_dice_loss
 from medwsss.methods.method import Explanation, LossTerms, Method, Prediction, StepMaps, entropy, gated_probs
 from medwsss.models.encoder import Encoder
 from medwsss.models.segmenter import Segmenter, UNetSegmenter
@@ -22,8 +23,11 @@ from medwsss.models.segmenter import Segmenter, UNetSegmenter
 class Retrain(Method):
     """Cross-entropy against the labels that a batch brings along, weighted by how far they are to be trusted.
 
-    By ``method.weights`` that is what the stored weight maps say, what this network says itself at every step (the
-    probability of the label, with which the paper compares its weights in Table 5), or the same for all pixels.
+    By ``method.weights`` that is what the stored weight maps say, by URN's Eq. 12 or as they are, what this network
+    says itself at every step (the probability of the label, with which the paper compares its weights in Table 5), or
+    the same for all pixels.
+
+    Method ``seeds`` is this one on cine seeds, or on what rounds of self-training have made of them.
 
     Two more ideas of the paper are this method on another folder of pseudo-labels. Made from the prediction of the
     first run (``medwsss pseudo-label RUN --source decoder``), they are cyclic pseudo-masks; made from the prediction
@@ -32,7 +36,7 @@ class Retrain(Method):
 
     offers = frozenset({"segmentation_logits"})  # its labels have their stored weights already, URN would add its own
 
-    def __init__(self, config: RetrainConfig, *, network: Segmenter) -> None:
+    def __init__(self, config: RetrainConfig | SeedsConfig, *, network: Segmenter) -> None:
         """See ``models.segmenter.build_segmenter`` for networks."""
         super().__init__()
         self.config = config
@@ -103,11 +107,9 @@ class Retrain(Method):
             case "probability":
                 return label_probabilities(logits, labels)
             case "response_scaling":
-                if stored is None:
-                    raise ValueError(
-                        "batch.label_weights is missing: train on a pseudo_training_set, or choose other weights"
-                    )
-                return noise_mitigation(stored, threshold=self.config.threshold)
+                return noise_mitigation(_required(stored), threshold=self.config.threshold)
+            case "stored":
+                return _required(stored)
 
     def _loss(
         self, logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"], factors: Float[Tensor, "b h w"]
@@ -117,6 +119,15 @@ class Retrain(Method):
                 return weighted_cross_entropy(logits, labels, factors, threshold=None)
             case "balanced":
                 return balanced_cross_entropy(logits, labels, weights=factors)
+            case "dice":
+                overlap = soft_dice_loss(logits, labels, weights=factors)
+                return overlap + weighted_cross_entropy(logits, labels, factors, threshold=None)
+
+
+def _required(stored: Float[Tensor, "b h w"] | None) -> Float[Tensor, "b h w"]:
+    if stored is None:
+        raise ValueError("batch.label_weights is missing: train on a pseudo_training_set, or choose other weights")
+    return stored
 
 
 def stored_labels(batch: Batch) -> Int[Tensor, "b h w"]:

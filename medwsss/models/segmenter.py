@@ -8,7 +8,7 @@ from monai.networks.nets import UNet
 from torch import Tensor, nn
 
 from medwsss.config.encoder import EncoderConfig
-from medwsss.config.methods import RetrainConfig, UNetConfig
+from medwsss.config.segmenters import SegmenterConfig, UNetConfig
 from medwsss.errors import ConfigError
 from medwsss.models.decoder import LargeFov
 from medwsss.models.encoder import Encoder, build_encoder
@@ -65,7 +65,7 @@ Segmenter = UNetSegmenter | EncoderDecoder
 
 
 def build_segmenter(
-    config: RetrainConfig, encoder: EncoderConfig, *, image_size: int, num_classes: int
+    config: SegmenterConfig, encoder: EncoderConfig, *, image_size: int, num_classes: int
 ) -> UNetSegmenter | EncoderDecoder:
     """The configured network; a UNet needs nothing of ``encoder``.
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from medwsss.cli import pseudo_label as command
 from medwsss.config.addons import AddOnsConfig, ResponseScalingConfig
-from medwsss.config.methods import RetrainConfig
 from medwsss.config.schema import RunConfig
+from medwsss.config.segmenters import RetrainConfig
 from medwsss.config.training import TrainingConfig
 from medwsss.data.image_files import photograph_size, read_label_image
 from medwsss.data.pseudo_folder import STARTED, open_pseudo_folder

@@ -5,7 +5,7 @@ from fakes.networks import Threshold, tiny_run_config
 
 from medwsss.config.data import GridConfig
 from medwsss.config.training import InferenceConfig
-from medwsss.engine.infer import predict_views, segment_volume
+from medwsss.engine.infer import segment_volume
 from medwsss.labels import LabelSet
 from medwsss.methods import build_method
 from medwsss.volumes.volume import Volume
@@ -60,10 +60,13 @@ def test_tags_clear_the_slices_they_rule_out() -> None:
     assert labels[..., 2].sum() == 64
 
 
-def test_a_flipped_view_is_flipped_back_before_averaging() -> None:
-    images = torch.rand(1, 3, 16, 16)
-    averaged = predict_views(Threshold(), images, None, scales=(1.0,), flip=True)
-    torch.testing.assert_close(averaged.probs[:, 1:], images[:, :1])
+def test_the_smaller_of_two_blocks_goes_with_the_filter_by_components() -> None:
+    native = volume()
+    native.array[18:20, 2:4, 1] = 100.0
+    grid, settings = GridConfig(spacing_mm=1.5, percentiles=(0.0, 100.0)), InferenceConfig(largest_components=True)
+    result = segment_volume(Threshold(), native, grid=grid, inference=settings, device=CPU)
+    assert result.labels.array.sum() == 8 * 8 * 2
+    assert (result.probs.array[18:20, 2:4, 1, 1] > 0.5).all()  # probabilities are left alone
 
 
 def test_every_real_method_segments_a_volume_of_odd_size() -> None:

@@ -10,7 +10,7 @@ from fakes.networks import TINY_ENCODER_CONFIG, random_batch, tiny_run_config
 from torch import Tensor
 
 from medwsss.config.maps import DecoderConfig
-from medwsss.config.methods import RetrainConfig, UNetConfig
+from medwsss.config.segmenters import RetrainConfig, UNetConfig
 from medwsss.data.sample import Batch
 from medwsss.engine.checkpoint import RunState, load_checkpoint, save_checkpoint
 from medwsss.engine.optim import build_optimiser, set_learning_rate

@@ -4,7 +4,7 @@ from fakes.networks import TINY_ENCODER_CONFIG
 
 from medwsss.config.encoder import EncoderConfig
 from medwsss.config.maps import DecoderConfig
-from medwsss.config.methods import RetrainConfig, UNetConfig
+from medwsss.config.segmenters import RetrainConfig, UNetConfig
 from medwsss.errors import ConfigError
 from medwsss.models.segmenter import EncoderDecoder, UNetSegmenter, build_segmenter
 

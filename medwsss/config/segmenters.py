@@ -1,0 +1,86 @@
+"""Settings of segmentation networks that learn from labels of pixels: stored ones, or cine seeds and what follows."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from medwsss.config.maps import DecoderConfig
+from medwsss.config.section import Count, Fraction, Section, Weight
+from medwsss.errors import ConfigError
+
+
+class UNetConfig(Section):
+    """MONAI's UNet."""
+
+    channels: Annotated[tuple[Count, ...], Field(min_length=2)] = (32, 64, 128, 256, 512)
+    """Width of each level; every level halves the grid."""
+    residual_units: Annotated[int, Field(ge=0)] = 2
+    """Residual units a level."""
+
+
+class SegmenterConfig(Section):
+    """A network, and how labels of pixels teach it."""
+
+    network: Literal["unet", "vit"] = "unet"
+    """MONAI's UNet on all three channels, or the encoder of this configuration with the LargeFOV decoder."""
+    unet: UNetConfig = UNetConfig()
+    decoder: DecoderConfig = DecoderConfig()
+    loss: Literal["mean", "balanced", "dice"] = "mean"
+    """Cross-entropy as the mean over pixels (URN, Eq. 13), half background and half foreground (UniA), or the mean
+    over pixels plus soft Dice of the classes, which keeps small ones from being called background."""
+    threshold: Fraction = 0.05
+    """t of URN's Eq. 12: what a pixel counts whose stored weight is at or below it."""
+
+
+class RetrainConfig(SegmenterConfig):
+    """A segmentation network trained on stored pseudo-labels: the second stage of multi-stage methods (URN, Fig. 3)."""
+
+    name: Literal["retrain"] = "retrain"
+    pseudo: Path | None = None
+    """Folder that ``medwsss pseudo-label`` wrote."""
+    weights: Literal["response_scaling", "probability", "none"] = "response_scaling"
+    """Weigh pixels by the stored weight maps, by the probability that this network gives their label (URN, Table 5),
+    or all alike."""
+
+
+class SelfTrainingConfig(Section):
+    """Rounds in which networks repair the labels they learned from; no mask takes part in any decision."""
+
+    rounds: Annotated[int, Field(ge=0)] = 0
+    """Rounds at most, before the network that is kept is trained; 0 trains it on the seeds."""
+    folds: Annotated[int, Field(ge=2)] = 3
+    """Parts of the training patients: the labels of each come from a network that was trained on the others."""
+    network_share: Fraction = 0.5
+    """What the network's probability counts in a label; the blurred labels it learned from count the rest."""
+    blur_mm: Weight = 2.25
+    """Blur of those labels, in mm: as far as a contour may be off."""
+    settled: Fraction = 0.98
+    """Rounds end once the new labels agree with the last ones by this mean Dice."""
+    muscle_tolerance: Weight = 0.02
+    """Rounds end, and the last labels are kept, once the median relative difference of the muscle's volume between
+    ED and ES grows by more than this: muscle is conserved, so labels that drift lose it."""
+
+
+class SeedsConfig(SegmenterConfig):
+    """A segmentation network trained on cine seeds alone, from one frame at a time: the plain baseline of the prior."""
+
+    name: Literal["seeds"] = "seeds"
+    loss: Literal["mean", "balanced", "dice"] = "dice"
+    weights: Literal["stored", "probability", "none"] = "none"
+    """Weigh pixels by the confidence of the seeds, by the probability that this network gives their label, or all
+    alike."""
+    self_training: SelfTrainingConfig = SelfTrainingConfig()
+
+
+def pseudo_root(config: RetrainConfig) -> Path:
+    """The folder that there must be to train.
+
+    Raises:
+        ConfigError: none is named.
+    """
+    if config.pseudo is None:
+        raise ConfigError(
+            "method retrain needs pseudo-labels to learn from: pass --pseudo DIR or set method.pseudo, see pseudo-label"
+        )
+    return config.pseudo
