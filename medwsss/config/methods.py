@@ -80,7 +80,7 @@ class RetrainConfig(Section):
     pseudo: Path | None = None
     """Folder that ``medwsss pseudo-label`` wrote."""
     network: Literal["unet", "vit"] = "unet"
-    """MONAI's UNet on all three channels, or the encoder of this configuration with the LargeFOV decoder."""
+    """MONAI's UNet on all three channels, or the encoder of this configuration with a decoder."""
     unet: UNetConfig = UNetConfig()
     decoder: DecoderConfig = DecoderConfig()
     loss: Literal["mean", "balanced"] = "mean"

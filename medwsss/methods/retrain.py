@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from medwsss.config.addons import CineSeedsConfig
 from medwsss.config.methods import RetrainConfig
 from medwsss.data.sample import Batch
 from medwsss.losses.segmentation import (
@@ -14,6 +15,7 @@ from medwsss.losses.segmentation import (
     noise_mitigation,
     weighted_cross_entropy,
 )
+from medwsss.methods.addon_cine import CinePrior
 from medwsss.methods.method import Explanation, LossTerms, Method, Prediction, StepMaps, entropy, gated_probs
 from medwsss.models.encoder import Encoder
 from medwsss.models.segmenter import Segmenter, UNetSegmenter
@@ -32,9 +34,10 @@ class Retrain(Method):
 
     offers = frozenset({"segmentation_logits"})  # its labels have their stored weights already, URN would add its own
 
-    def __init__(self, config: RetrainConfig, *, network: Segmenter) -> None:
-        """See ``models.segmenter.build_segmenter`` for networks."""
+    def __init__(self, config: RetrainConfig, *, network: Segmenter, cine: CineSeedsConfig | None = None) -> None:
+        """See ``models.segmenter.build_segmenter`` for networks; with ``cine``, seeds join the stored labels."""
         super().__init__()
+        self.cine = CinePrior(cine)
         self.config = config
         self.network = network
 
@@ -53,9 +56,11 @@ class Retrain(Method):
         Raises:
             ValueError: the batch has no labels, or no weights where they are wanted.
         """
-        labels = stored_labels(batch)
+        labels = self.cine.labels(stored_labels(batch), batch)
         logits = self.network(batch.images)
-        values = {"segmentation": self._loss(logits, labels, self._factors(logits, labels, batch.label_weights))}
+        factors = self._factors(logits, labels, batch.label_weights)
+        factors = self.cine.pixel_weights(batch, lambda: entropy(logits.softmax(dim=1)), otherwise=factors)
+        values = {"segmentation": self._loss(logits, labels, factors)}
         maps = StepMaps(segmentation_logits=logits, pseudo_labels=labels)
         return LossTerms(values, {"segmentation": 1.0}, maps)
 
@@ -89,7 +94,7 @@ class Retrain(Method):
         return Explanation(
             cams=prediction.probs[:, 1:],
             uncertainty=prediction.uncertainty,
-            pseudo_labels=stored_labels(batch),
+            pseudo_labels=self.cine.labels(stored_labels(batch), batch),
             prediction=prediction.probs.max(dim=1).indices,
         )
 
