@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 _CLASSES_SHOWN = 4
 _NO_MATTER = (
-    "data.root", "data.workers", "data.validation_images", "encoder.weights", "method.pseudo", "training.seed",
-    "training.validate_every", "training.picture_every", "training.checkpoint_every", "inference.batch_size",
+    "data.root", "data.workers", "data.validation_images", "encoder.weights", "method.pseudo", "addons.cine.seeds",
+    "training.seed", "training.validate_every", "training.picture_every", "training.checkpoint_every",
+    "inference.batch_size",
 )  # fmt: skip
 """Settings that change no result, or of which a reader is told elsewhere."""
 
@@ -68,12 +69,19 @@ def training_time(run: "RunFolder", iterations: int) -> str:
 
 
 def supervision(config: "RunConfig", run: "RunFolder") -> str:
-    """What the run has learned from: image-level labels, or pseudo-labels and what made those."""
+    """What the run has learned from: image-level labels or pseudo-labels and what made those, and cine seeds."""
+    cine = config.addons.cine
+    if not cine.enabled:
+        return _labels_learned(config, run)
+    return f"{_labels_learned(config, run)}, and cine seeds in {cine.seeds or run.seeds}"
+
+
+def _labels_learned(config: "RunConfig", run: "RunFolder") -> str:
     from medwsss.config.segmenters import RetrainConfig, pseudo_root
     from medwsss.data.pseudo_folder import read_pseudo_record
 
     if not isinstance(config.method, RetrainConfig):
-        return "image-level labels only"
+        return "image-level labels" if config.addons.cine.enabled else "image-level labels only"
     made = read_pseudo_record(run.pseudo).provenance
     author, folder = made.get("method", "another program"), pseudo_root(config.method)
     words = [f"{key} {made[key]}" for key in ("run", "checkpoint", "step", "source", "refine") if key in made]

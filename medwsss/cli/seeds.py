@@ -30,10 +30,9 @@ def seeds(
     from medwsss.cli.progress import progress
     from medwsss.cli.train import data_root, given, loaded_data
     from medwsss.config.loading import load_config, override_layer
-    from medwsss.data.acdc import PHASES, case_id
     from medwsss.data.loading import VolumeData
-    from medwsss.data.pseudo_folder import RECORD, PseudoRecord, claim_pseudo_folder, write_pseudo_record
-    from medwsss.engine.seeds import study_seeds, write_study_seeds
+    from medwsss.data.pseudo_folder import RECORD
+    from medwsss.engine.seed_folder import write_seed_folder
     from medwsss.errors import ConfigError
 
     if out is None:
@@ -45,27 +44,15 @@ def seeds(
     data = loaded_data(config.data, data_root(config.data), tags=None)
     if not isinstance(data, VolumeData):
         raise ConfigError("cine seeds need volumes: data.name must be acdc")
-    names = tuple(case_id(study, phase) for study in data.studies for phase in PHASES)
-    provenance = {
-        "source": "cine",
-        "data": data.source,
-        "tags": "none" if no_tags else data.tags_source,
-        "settings": config.cine.model_dump(mode="json"),
-    }
-    record = PseudoRecord(
-        dataset=config.data.name, task=data.labels.name, classes=data.labels.names, split_hash=None,
-        suffix=".nii.gz", names=names, provenance=provenance,
-    )  # fmt: skip
-    folder = claim_pseudo_folder(out, record, maps=(), resume=resume)
-    without = []
     with progress() as bar:
-        for study in bar.track(data.studies, description="seeding"):
-            if all(folder.labels_file(case_id(study, phase)).is_file() for phase in PHASES):
-                continue
-            made = study_seeds(study, data, config.cine, image_labels=None if no_tags else data.image_labels)
-            write_study_seeds(made, study, folder)
-            if made.doubts:
-                without.append(study.patient)
-    write_pseudo_record(out, record)
+        without = write_seed_folder(
+            data,
+            data.studies,
+            config.cine,
+            out,
+            image_labels=None if no_tags else data.image_labels,
+            resume=resume,
+            watched=lambda studies: bar.track(studies, description="seeding"),
+        )
     left_out = f"; without seeds: {', '.join(without)}" if without else ""
     typer.echo(f"seeds of {len(data.studies)} patients in {out} ({RECORD} says of what){left_out}")

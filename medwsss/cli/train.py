@@ -31,7 +31,10 @@ def train(
     ] = None,
     with_: Annotated[
         str | None,
-        typer.Option("--with", help="Add-ons to the method, such as isl,fsl,urn (HFPL's two losses, URN's weights)."),
+        typer.Option(
+            "--with",
+            help="Add-ons to the method, such as isl,fsl,urn (HFPL's two losses, URN's weights) or cine (seeds).",
+        ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML of settings instead of the shipped one.")] = None,
     set_: Annotated[
@@ -155,6 +158,7 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
         check_split_unchanged(run, state, data.split.hash)
     with new_run(run.path, config) if state is None else nullcontext():
         write_inputs(run, config, data)
+        samples = with_seeds(config, data, samples, run)
         first_step = 0 if state is None else state.step
         with RunObserver(
             run, class_names=data.labels.names, iterations=config.training.iterations, first_step=first_step
@@ -201,6 +205,34 @@ def training_samples(config: "RunConfig", data: "PreparedData") -> "TrainingSet"
     if isinstance(config.method, RetrainConfig):
         return pseudo_training_set(data, pseudo_root(config.method))
     return data.training_set()
+
+
+def with_seeds(config: "RunConfig", data: "PreparedData", samples: "TrainingSet", run: "RunFolder") -> "TrainingSet":
+    """The samples as they are or, with add-on ``cine``, with seeds: of the folder it names, or made in the run folder.
+
+    A run that goes on keeps the seeds it has made.
+    """
+    from medwsss.cli.progress import progress
+    from medwsss.data.loading import VolumeData
+    from medwsss.data.seeded_sets import seeded_training_set
+    from medwsss.engine.seed_folder import write_seed_folder
+
+    cine = config.addons.cine
+    if not (cine.enabled and isinstance(data, VolumeData)):
+        return samples
+    if cine.seeds is None:
+        typer.echo(f"cine seeds of {len(data.training)} training patients: {run.seeds}")
+        with progress() as bar:
+            write_seed_folder(
+                data,
+                data.training,
+                config.cine,
+                run.seeds,
+                image_labels=data.image_labels,
+                resume=True,
+                watched=lambda studies: bar.track(studies, description="seeding"),
+            )
+    return seeded_training_set(samples, data, cine.seeds or run.seeds)
 
 
 def write_inputs(run: "RunFolder", config: "RunConfig", data: "PreparedData") -> None:

@@ -1,5 +1,6 @@
 """Settings of the add-ons."""
 
+from pathlib import Path
 from typing import Literal
 
 from medwsss.config.section import Count, Fraction, Positive, Scales, Section, Weight
@@ -53,12 +54,34 @@ class ResponseScalingConfig(Section):
     """Refinement of every scaled response (Eq. 7)."""
 
 
+class CineSeedsConfig(Section):
+    """Seeds from cardiac motion and anatomy as a further source of labels: add-on ``cine``, volumes only.
+
+    What the prior knows of hearts is section ``cine``.
+    """
+
+    enabled: bool = False
+    seeds: Path | None = None
+    """Folder that ``medwsss seeds`` wrote for this task; null makes the seeds of the training patients first, in the
+    run folder."""
+    threshold: Fraction = 0.5
+    """τ: a seed of this confidence or more overrules the label of its pixel (UniA's Eq. 15, or a stored one); one of
+    less leaves the pixel without a label where the two differ. 0 lets all seeds overrule."""
+    confidence: Literal["uncertainty", "seed", "none"] = "none"
+    """What a pixel with a seed counts in the segmentation loss: 1 − the method's own uncertainty, the confidence of
+    the seed, or 1. With add-on ``urn`` its weights act instead."""
+    cam_weight: Weight = 1.0
+    """Weight of the loss by which seeds teach the class scores of tokens (``unia``, ``cam``, ``usage``); 0 leaves it
+    out."""
+
+
 class AddOnsConfig(Section):
-    """Losses that join any method which produces what they need."""
+    """Losses and labels that join any method which produces what they need."""
 
     isl: ImportanceSamplingConfig = ImportanceSamplingConfig()
     fsl: FeatureSimilarityConfig = FeatureSimilarityConfig()
     urn: ResponseScalingConfig = ResponseScalingConfig()
+    cine: CineSeedsConfig = CineSeedsConfig()
 
 
-ADD_ON_NAMES = ("isl", "fsl", "urn")
+ADD_ON_NAMES = ("isl", "fsl", "urn", "cine")

@@ -1,6 +1,6 @@
 """Settings that several methods share: activation maps, their refinement by colour, and the decoder."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -41,7 +41,14 @@ class PixelAdaptiveConfig(Section):
 
 
 class DecoderConfig(Section):
-    """LargeFOV decoder."""
+    """From tokens to class scores of pixels."""
 
+    kind: Literal["large_fov", "skip"] = "large_fov"
+    """LargeFOV, the papers' decoder, whose map has the size of the token grid and is enlarged; or, which no paper has,
+    tokens enlarged step by step and joined by features of the image, for classes thinner than a token."""
     channels: Count = 512
+    """Width of LargeFOV."""
     dilation: Count = 5
+    """Of LargeFOV, in tokens."""
+    stem_channels: Annotated[tuple[Count, ...], Field(min_length=1)] = (16, 32, 64)
+    """Of ``skip``: width of the image's features at full size, half of it, and so on."""

@@ -6,7 +6,7 @@ from medwsss.config.addons import AddOnsConfig
 from medwsss.config.cine import CineConfig
 from medwsss.config.data import DataConfig, VolumeDataConfig
 from medwsss.config.encoder import EncoderConfig
-from medwsss.config.methods import MethodConfig
+from medwsss.config.methods import CamBaselineConfig, MethodConfig, UsageConfig
 from medwsss.config.section import Section
 from medwsss.config.training import InferenceConfig, TrainingConfig
 from medwsss.config.unia import UniAConfig
@@ -46,6 +46,18 @@ class RunConfig(Section):
                 raise ValueError(
                     "addons.urn.refine=crf needs colours, and volumes have none: set addons.urn.refine to none or par"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _cine_can_teach(self) -> "RunConfig":
+        cine = self.addons.cine
+        if cine.enabled and not isinstance(self.data, VolumeDataConfig):
+            raise ValueError(f"addons.cine needs a beating heart, and {self.data.name} has photographs: leave cine out")
+        if cine.enabled and cine.cam_weight == 0 and isinstance(self.method, CamBaselineConfig | UsageConfig):
+            raise ValueError(
+                f"addons.cine.cam_weight=0 leaves seeds nothing to teach method {self.method.name}, whose labels are"
+                " its activation maps: raise it, or leave cine out"
+            )
         return self
 
     @model_validator(mode="after")

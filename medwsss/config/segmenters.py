@@ -23,7 +23,7 @@ class SegmenterConfig(Section):
     """A network, and how labels of pixels teach it."""
 
     network: Literal["unet", "vit"] = "unet"
-    """MONAI's UNet on all three channels, or the encoder of this configuration with the LargeFOV decoder."""
+    """MONAI's UNet on all three channels, or the encoder of this configuration with a decoder."""
     unet: UNetConfig = UNetConfig()
     decoder: DecoderConfig = DecoderConfig()
     loss: Literal["mean", "balanced", "dice"] = "mean"

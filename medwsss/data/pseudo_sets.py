@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Int64, UInt8
+from torch import Tensor
 
 from medwsss.data.acdc import AFFINE_TOLERANCE, PHASES, Frame, case_id, load_frame
 from medwsss.data.image_files import photograph_size, read_label_image
@@ -57,6 +58,21 @@ class PseudoMaps:
     weights: Float32[np.ndarray, "*grid"]
     """In [0, 1]."""
 
+    def of_slice(self, index: int) -> "PseudoMaps":
+        """One slice of stacks."""
+        return PseudoMaps(self.labels[index], self.weights[index])
+
+    def moved(
+        self, transform: TrainingTransform | PhotographTransform, seed: int
+    ) -> tuple[Int64[Tensor, "h w"], Float32[Tensor, "h w"]]:
+        """Labels and weights moved like their image; 255 with weight 0 comes in where there is no image.
+
+        Labels count from 1 on the way, 255 being 0 as uint8 wraps, so that the 0 of empty pixels means 255.
+        """
+        counted = np.stack([self.labels + np.uint8(1), self.weights]).astype(np.float32)
+        labels, weights = transform.moved(counted, seed)
+        return (labels.byte() - 1).long(), weights
+
 
 class PseudoSliceSet(SliceDataset):
     """The slices of the training patients with pseudo-labels, on the working grid by nearest neighbour."""
@@ -64,19 +80,12 @@ class PseudoSliceSet(SliceDataset):
     def __init__(self, data: VolumeData, folder: PseudoFolder) -> None:
         """All maps of the training patients are read here; see ``pseudo_training_set`` for what is raised."""
         super().__init__(data.training, data.image_labels, data.config, data.cache)
-        self._maps: dict[tuple[str, str], PseudoMaps] = {
-            (study.patient, phase): _case_maps(
-                folder, case_id(study, phase), study.frames[phase], data.labels, self._stack(study.patient, phase).shape
-            )
-            for study in data.training
-            for phase in PHASES
-        }
+        self._maps = training_maps(data, folder)
 
     def __getitem__(self, draw: Draw) -> Sample:
         """One augmented slice, with labels that went along."""
         key = self.keys[draw.index]
-        case = self._maps[key.patient, key.phase]
-        maps = PseudoMaps(case.labels[key.index], case.weights[key.index])
+        maps = self._maps[key.patient, key.phase].of_slice(key.index)
         return _labelled(super().__getitem__(draw), maps, self._transform, draw.seed)
 
 
@@ -116,13 +125,29 @@ def _opened(root: Path, data: PreparedData, dataset: str, names: tuple[str, ...]
 def _labelled(
     sample: Sample, maps: PseudoMaps, transform: TrainingTransform | PhotographTransform, seed: int
 ) -> Sample:
-    """The sample with its labels moved like its image; 255 with weight 0 comes in where there is no image.
+    """The sample with its labels moved like its image."""
+    labels, weights = maps.moved(transform, seed)
+    return replace(sample, labels=labels, label_weights=weights)
 
-    Labels count from 1 on the way, 255 being 0 as uint8 wraps, so that the 0 of empty pixels means 255.
+
+def training_maps(data: VolumeData, folder: PseudoFolder) -> dict[tuple[str, str], PseudoMaps]:
+    """All maps of the training patients by patient and phase, as stacks of their working slices.
+
+    Raises:
+        DatasetError: a map has another grid than its frame, or holds undefined labels or weights outside 0 to 1.
+        VolumeError: a file cannot be read.
     """
-    counted = np.stack([maps.labels + np.uint8(1), maps.weights]).astype(np.float32)
-    labels, weights = transform.moved(counted, seed)
-    return replace(sample, labels=(labels.byte() - 1).long(), label_weights=weights)
+    return {
+        (study.patient, phase): _case_maps(
+            folder,
+            case_id(study, phase),
+            study.frames[phase],
+            data.labels,
+            data.cache.stack(study.frames[phase], data.config.grid).shape,
+        )
+        for study in data.training
+        for phase in PHASES
+    }
 
 
 def _case_maps(

@@ -43,6 +43,10 @@ class Sample:
     """Pseudo-labels, 255 where there is none and in the padding; None where only tags teach."""
     label_weights: Float[Tensor, "h w"] | None = None
     """How far each pseudo-label is to be trusted, in [0, 1]; there where ``labels`` are."""
+    seeds: Int[Tensor, "h w"] | None = None
+    """What a prior says: 0 background, i for the i-th class, 255 where it says nothing; None where none was asked."""
+    seed_confidence: Float[Tensor, "h w"] | None = None
+    """How far each seed is to be trusted, in [0, 1], 0 where there is none; there where ``seeds`` are."""
 
 
 class Draw(NamedTuple):
@@ -72,27 +76,39 @@ class Batch:
     keys: tuple[SliceKey, ...]
     labels: Int[Tensor, "b h w"] | None = None
     label_weights: Float[Tensor, "b h w"] | None = None
+    seeds: Int[Tensor, "b h w"] | None = None
+    seed_confidence: Float[Tensor, "b h w"] | None = None
 
     def to(self, device: torch.device) -> "Batch":
+        def moved(maps: Tensor | None) -> Tensor | None:
+            return None if maps is None else maps.to(device, non_blocking=True)
+
         return Batch(
             self.images.to(device, non_blocking=True),
             self.image_labels.to(device, non_blocking=True),
             self.boxes.to(device, non_blocking=True),
             self.keys,
-            None if self.labels is None else self.labels.to(device, non_blocking=True),
-            None if self.label_weights is None else self.label_weights.to(device, non_blocking=True),
+            moved(self.labels),
+            moved(self.label_weights),
+            moved(self.seeds),
+            moved(self.seed_confidence),
         )
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples of equal size; all of them have pseudo-labels, or none."""
-    labels = [sample.labels for sample in samples if sample.labels is not None]
-    weights = [sample.label_weights for sample in samples if sample.label_weights is not None]
+    """Stack samples of equal size; all of them have pseudo-labels, or none, and likewise seeds."""
     return Batch(
         torch.stack([sample.image for sample in samples]),
         torch.stack([sample.image_labels for sample in samples]),
         torch.stack([sample.box for sample in samples]),
         tuple(sample.key for sample in samples),
-        torch.stack(labels) if labels else None,
-        torch.stack(weights) if weights else None,
+        _stacked([sample.labels for sample in samples]),
+        _stacked([sample.label_weights for sample in samples]),
+        _stacked([sample.seeds for sample in samples]),
+        _stacked([sample.seed_confidence for sample in samples]),
     )
+
+
+def _stacked(maps: Sequence[Tensor | None]) -> Tensor | None:
+    present = [tensor for tensor in maps if tensor is not None]
+    return torch.stack(present) if present else None

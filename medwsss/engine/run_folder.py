@@ -53,6 +53,11 @@ class RunFolder:
         return self.path / "pseudo_labels.json"
 
     @property
+    def seeds(self) -> Path:
+        """Of add-on ``cine``: the folder of seeds of the training patients, where the run has made them itself."""
+        return self.path / "seeds"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.csv"
 
@@ -119,7 +124,8 @@ def _take_back(run: RunFolder, *, folder_too: bool) -> None:
     with suppress(OSError):
         for file in (run.config, run.versions, run.split, run.tags, run.pseudo):
             file.unlink(missing_ok=True)
-        shutil.rmtree(run.tensorboard, ignore_errors=True)
+        for folder in (run.tensorboard, run.seeds):
+            shutil.rmtree(folder, ignore_errors=True)
         if folder_too:
             run.path.rmdir()
 

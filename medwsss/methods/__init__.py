@@ -54,7 +54,13 @@ def _plain_method(config: RunConfig, labels: LabelSet) -> Method:
         case "unia":
             _check_attention(config.encoder)
             transformer = VitEncoder(config.encoder, image_size=crop)
-            return UniA(config.method, encoder=transformer, num_foreground=num_foreground, iterations=iterations)
+            return UniA(
+                config.method,
+                encoder=transformer,
+                num_foreground=num_foreground,
+                iterations=iterations,
+                cine=config.addons.cine,
+            )
         case "cam":
             encoder = build_encoder(config.encoder, image_size=crop)
             return CamBaseline(config.method, encoder=encoder, num_foreground=num_foreground)
@@ -63,7 +69,7 @@ def _plain_method(config: RunConfig, labels: LabelSet) -> Method:
             return Usage(config.method, encoder=encoder, num_foreground=num_foreground, iterations=iterations)
         case "retrain" | "seeds":
             network = build_segmenter(config.method, config.encoder, image_size=crop, num_classes=labels.num_classes)
-            return Retrain(config.method, network=network)
+            return Retrain(config.method, network=network, cine=config.addons.cine)
 
 
 def _check_attention(config: EncoderConfig) -> None:

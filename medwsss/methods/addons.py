@@ -1,4 +1,4 @@
-"""Add-ons: losses by name that join any method which produces what they need."""
+"""Add-ons: losses and seeds by name that join any method which produces what they need."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from medwsss.config.addons import AddOnsConfig
 from medwsss.data.sample import Batch
 from medwsss.errors import ConfigError
+from medwsss.methods.addon_cine import CineSeeds
 from medwsss.methods.addon_hfpl import FeatureSimilarity, ImportanceSampling
 from medwsss.methods.addon_urn import ResponseScaling
 from medwsss.methods.method import Explanation, LossTerms, Method, Prediction
@@ -19,7 +20,7 @@ from medwsss.models.encoder import Encoder
 
 @runtime_checkable
 class AddOn(Protocol):
-    """A loss without weights of its own, built from its section of the configuration."""
+    """A loss without parameters of its own, built from its section of the configuration."""
 
     needs: ClassVar[frozenset[str]]
     """The fields of ``StepMaps`` it builds on; terms come back as they are at a step that leaves one of them None."""
@@ -31,7 +32,7 @@ class AddOn(Protocol):
 
 
 ADD_ONS: Mapping[str, type[AddOn]] = MappingProxyType(
-    {"isl": ImportanceSampling, "fsl": FeatureSimilarity, "urn": ResponseScaling}
+    {"isl": ImportanceSampling, "fsl": FeatureSimilarity, "urn": ResponseScaling, "cine": CineSeeds}
 )
 """By the name of their section in ``AddOnsConfig``, in the order in which they act."""
 

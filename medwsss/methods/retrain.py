@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from medwsss.config.addons import CineSeedsConfig
 from medwsss.config.segmenters import RetrainConfig, SeedsConfig
 from medwsss.data.sample import Batch
 from medwsss.losses.segmentation import (
@@ -15,6 +16,7 @@ from medwsss.losses.segmentation import (
     weighted_cross_entropy,
 )
 from medwsss.losses.soft_dice import soft_dice_loss
+from medwsss.methods.addon_cine import CinePrior
 from medwsss.methods.method import Explanation, LossTerms, Method, Prediction, StepMaps, entropy, gated_probs
 from medwsss.models.encoder import Encoder
 from medwsss.models.segmenter import Segmenter, UNetSegmenter
@@ -36,9 +38,12 @@ class Retrain(Method):
 
     offers = frozenset({"segmentation_logits"})  # its labels have their stored weights already, URN would add its own
 
-    def __init__(self, config: RetrainConfig | SeedsConfig, *, network: Segmenter) -> None:
-        """See ``models.segmenter.build_segmenter`` for networks."""
+    def __init__(
+        self, config: RetrainConfig | SeedsConfig, *, network: Segmenter, cine: CineSeedsConfig | None = None
+    ) -> None:
+        """See ``models.segmenter.build_segmenter`` for networks; with ``cine``, seeds join the stored labels."""
         super().__init__()
+        self.cine = CinePrior(cine)
         self.config = config
         self.network = network
 
@@ -57,9 +62,11 @@ class Retrain(Method):
         Raises:
             ValueError: the batch has no labels, or no weights where they are wanted.
         """
-        labels = stored_labels(batch)
+        labels = self.cine.labels(stored_labels(batch), batch)
         logits = self.network(batch.images)
-        values = {"segmentation": self._loss(logits, labels, self._factors(logits, labels, batch.label_weights))}
+        factors = self._factors(logits, labels, batch.label_weights)
+        factors = self.cine.pixel_weights(batch, lambda: entropy(logits.softmax(dim=1)), otherwise=factors)
+        values = {"segmentation": self._loss(logits, labels, factors)}
         maps = StepMaps(segmentation_logits=logits, pseudo_labels=labels)
         return LossTerms(values, {"segmentation": 1.0}, maps)
 
@@ -93,7 +100,7 @@ class Retrain(Method):
         return Explanation(
             cams=prediction.probs[:, 1:],
             uncertainty=prediction.uncertainty,
-            pseudo_labels=stored_labels(batch),
+            pseudo_labels=self.cine.labels(stored_labels(batch), batch),
             prediction=prediction.probs.max(dim=1).indices,
         )
 

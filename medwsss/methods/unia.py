@@ -10,6 +10,7 @@ from torch import Tensor
 from medwsss.cam.maps import keep_tagged, min_max_normalised, reweighted_cams
 from medwsss.cam.multi_scale import multi_scale_cams
 from medwsss.cam.pseudo_labels import threshold_cams
+from medwsss.config.addons import CineSeedsConfig
 from medwsss.config.unia import UniAConfig
 from medwsss.data.sample import Batch
 from medwsss.losses.classification import multi_label_loss
@@ -18,6 +19,7 @@ from medwsss.losses.dense_energy import dense_energy_loss
 from medwsss.losses.distribution import distribution_loss, gaussian_regulariser
 from medwsss.losses.segmentation import balanced_cross_entropy
 from medwsss.losses.token_contrast import token_contrast_loss
+from medwsss.methods.addon_cine import CinePrior
 from medwsss.methods.method import (
     Explanation,
     LossTerms,
@@ -33,7 +35,7 @@ from medwsss.methods.method import (
     likely_classes,
     upsampled,
 )
-from medwsss.models.decoder import LargeFov
+from medwsss.models.decoder import build_decoder
 from medwsss.models.encoder import Features, VitEncoder
 from medwsss.models.heads import Classifier
 from medwsss.models.uncertainty import Gaussian, UncertaintyNetwork
@@ -65,8 +67,18 @@ class UniA(Method):
     encoder: VitEncoder
     offers = frozenset({"scores", "segmentation_logits", "pseudo_labels"})
 
-    def __init__(self, config: UniAConfig, *, encoder: VitEncoder, num_foreground: int, iterations: int) -> None:
+    def __init__(
+        self,
+        config: UniAConfig,
+        *,
+        encoder: VitEncoder,
+        num_foreground: int,
+        iterations: int,
+        cine: CineSeedsConfig | None = None,
+    ) -> None:
+        """With ``cine``, the seeds of a batch are a fourth source of labels."""
         super().__init__()
+        self.cine = CinePrior(cine)
         self.config = config
         self.iterations = iterations
         self.encoder = encoder
@@ -74,9 +86,7 @@ class UniA(Method):
         pooled = config.cam.pooled_fraction
         self.classifier = Classifier(encoder.dim, num_foreground, pooled_fraction=pooled)
         self.auxiliary_classifier = Classifier(encoder.dim, num_foreground, pooled_fraction=pooled)
-        self.decoder = LargeFov(
-            encoder.dim, num_foreground + 1, channels=config.decoder.channels, dilation=config.decoder.dilation
-        )
+        self.decoder = build_decoder(config.decoder, encoder.dim, num_foreground + 1)
 
     def training_step(self, batch: Batch, *, step: int, generator: torch.Generator) -> LossTerms:
         """All terms of Eq. 17 that have started at this step."""
@@ -103,8 +113,8 @@ class UniA(Method):
             values["affinity"] = self._contrastive_affinity(affinity, at_tokens(labels, inferred.final))
         maps = StepMaps(scores=scores)
         if "segmentation" in started:
-            segmentation_logits = upsampled(self.decoder(inferred.final), batch.images)
-            values |= self._segmentation(batch, segmentation_logits, labels)
+            segmentation_logits = self.decoder(inferred.final, batch.images)
+            values |= self._segmentation(batch, inferred, segmentation_logits, labels)
             maps = StepMaps(scores, segmentation_logits, labels)
         return LossTerms(values, {name: self._weights[name] for name in values}, maps)
 
@@ -124,7 +134,15 @@ class UniA(Method):
     def pseudo_labels(
         self, batch: Batch, cams: Float[Tensor, "b cls h w"], affinity: Float[Tensor, "b n n"]
     ) -> Int[Tensor, "b h w"]:
-        """P of Eq. 15: seed, colour and affinity labels complement each other; 255 where undecided."""
+        """P of Eq. 15: seed, colour and affinity labels complement each other; 255 where undecided.
+
+        With add-on ``cine`` the prior of a batch speaks last: P' of ``complement_with_prior``.
+        """
+        return self.cine.labels(self._complemented(batch, cams, affinity), batch)
+
+    def _complemented(
+        self, batch: Batch, cams: Float[Tensor, "b cls h w"], affinity: Float[Tensor, "b n n"]
+    ) -> Int[Tensor, "b h w"]:
         if not self.config.complementing:
             return self.colour_labels(batch, cams)
         certain = reweighted_cams(cams, threshold=self.config.distribution.threshold)
@@ -154,7 +172,7 @@ class UniA(Method):
     ) -> Prediction:
         """The decoder's probabilities; with tags, absent classes are ruled out."""
         inferred = self._infer(self.encoder(images))
-        probs = gated_probs(upsampled(self.decoder(inferred.final), images).softmax(dim=1), image_labels)
+        probs = gated_probs(self.decoder(inferred.final, images).softmax(dim=1), image_labels)
         tag_probs = self.classifier(inferred.final).sigmoid()
         return Prediction(probs, self._uncertainty_map(inferred, probs), tag_probs)
 
@@ -174,7 +192,7 @@ class UniA(Method):
         inferred, attention = self._infer_with_attention(batch.images)
         affinity = symmetric_affinity(attention, rounds=self.config.affinity.sinkhorn_rounds)
         cams = self._source(self.seeds(batch), step)
-        probs = upsampled(self.decoder(inferred.final), batch.images).softmax(dim=1)
+        probs = self.decoder(inferred.final, batch.images).softmax(dim=1)
         return Explanation(
             cams,
             self._uncertainty_map(inferred, probs),
@@ -244,10 +262,15 @@ class UniA(Method):
         )
 
     def _segmentation(
-        self, batch: Batch, logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"]
+        self, batch: Batch, inferred: Inferred, logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"]
     ) -> dict[str, Tensor]:
         energy = self.config.energy
-        values = {"segmentation": balanced_cross_entropy(logits, labels)}
+        weights = self.cine.pixel_weights(
+            batch,
+            lambda: self._uncertainty_map(inferred, logits.softmax(dim=1)),
+            otherwise=torch.ones_like(logits[:, 0]),
+        )
+        values = {"segmentation": balanced_cross_entropy(logits, labels, weights=weights)}
         if energy.weight > 0:
             values["energy"] = dense_energy_loss(
                 255.0 * batch.images,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from medwsss.config.encoder import EncoderConfig
 from medwsss.config.segmenters import SegmenterConfig, UNetConfig
 from medwsss.errors import ConfigError
-from medwsss.models.decoder import LargeFov
+from medwsss.models.decoder import Decoder, build_decoder
 from medwsss.models.encoder import Encoder, build_encoder
 
 
@@ -48,17 +48,17 @@ class UNetSegmenter(nn.Module):
 
 
 class EncoderDecoder(nn.Module):
-    """An encoder, such as a ViT, with the LargeFOV decoder; logits are upsampled bilinearly."""
+    """An encoder, such as a ViT, and a decoder of its tokens."""
 
-    def __init__(self, encoder: Encoder, decoder: LargeFov) -> None:
+    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
         """Logits, background first."""
-        logits = self.decoder(self.encoder(images).tokens)
-        return F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
+        logits: Tensor = self.decoder(self.encoder(images).tokens, images)
+        return logits
 
 
 Segmenter = UNetSegmenter | EncoderDecoder
@@ -84,5 +84,4 @@ def build_segmenter(
             raise ConfigError("a UNet has no encoder to load weights into: leave --weights out, or method.network=vit")
         return UNetSegmenter(config.unet, num_classes)
     built = build_encoder(encoder, image_size=image_size)
-    decoder = LargeFov(built.dim, num_classes, channels=config.decoder.channels, dilation=config.decoder.dilation)
-    return EncoderDecoder(built, decoder)
+    return EncoderDecoder(built, build_decoder(config.decoder, built.dim, num_classes))

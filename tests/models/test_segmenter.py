@@ -49,7 +49,7 @@ def test_a_crop_that_would_leave_one_pixel_at_the_coarsest_level_still_trains() 
 def test_the_vit_is_the_encoder_with_the_decoder_upsampled() -> None:
     network, images = built("vit").eval(), torch.rand(1, 3, 32, 32)
     assert isinstance(network, EncoderDecoder)
-    coarse = network.decoder(network.encoder(images).tokens)
+    coarse = network.decoder.coarse(network.encoder(images).tokens)
     assert coarse.shape == (1, 3, 4, 4)
     logits = network(images)
     torch.testing.assert_close(logits.mean(dim=(2, 3)), coarse.mean(dim=(2, 3)), rtol=0.0, atol=1e-5)
