@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from medwsss.config.schema import RunConfig
+from medwsss.config.pretraining import LearningConfig
 from medwsss.data.sample import Batch, Draw, TrainingSet, collate
 from medwsss.engine.checkpoint import RunState, load_checkpoint, save_checkpoint
 from medwsss.engine.interruption import Interruption
@@ -58,7 +58,7 @@ Validation = Callable[[], Mapping[str, float]]
 def train(
     learner: Learner[Shown],
     dataset: TrainingSet,
-    config: RunConfig,
+    config: LearningConfig,
     run: RunFolder,
     *,
     split_hash: str,
@@ -126,7 +126,7 @@ def _one_step(
     return losses
 
 
-def _loader(dataset: TrainingSet, config: RunConfig, first_step: int) -> DataLoader[Batch]:
+def _loader(dataset: TrainingSet, config: LearningConfig, first_step: int) -> DataLoader[Batch]:
     draws = BatchDraws(
         len(dataset),
         batch_size=config.training.batch_size,

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import safetensors
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
@@ -13,6 +14,8 @@ from medwsss.errors import WeightsError
 
 State = dict[str, Tensor]
 """Tensors by name."""
+_ORIGIN = "medwsss"
+"""Entry of a file's header that says what made it."""
 
 
 def load_weights(network: nn.Module, path: Path, *, adapted: Callable[[State], State]) -> str:
@@ -42,7 +45,26 @@ def load_weights(network: nn.Module, path: Path, *, adapted: Callable[[State], S
             f" (first: {example}); choose the encoder.name the file was made with"
         )
     network.load_state_dict(own | {name: tensor for name, tensor in state.items() if name in own})
-    return f"weights: {path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    return f"weights: {path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}{_origin(path)}"
+
+
+def save_weights(network: nn.Module, path: Path, *, origin: str) -> None:
+    """Store weights so that ``load_weights`` takes them, and tells ``origin`` in its line.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    path.write_bytes(safetensors.torch.save(tensors, metadata={_ORIGIN: origin}))
+
+
+def _origin(path: Path) -> str:
+    """What a file of ours says about itself."""
+    if path.suffix != ".safetensors":
+        return ""
+    with safetensors.safe_open(path, framework="pt") as stored:
+        metadata = stored.metadata() or {}
+    return f", made by {' '.join(metadata[_ORIGIN].split())}" if _ORIGIN in metadata else ""
 
 
 def _read_state(path: Path) -> State:
