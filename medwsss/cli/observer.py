@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import numpy as np
 import typer
@@ -19,6 +19,8 @@ from medwsss.methods.method import Explanation
 from medwsss.reports.panels import Panel, write_panels
 from medwsss.reports.reconstructions import ReconstructionPanel, write_reconstructions
 
+_Own = TypeVar("_Own", bound="_StepObserver")
+
 
 class _StepObserver(AbstractContextManager[Any]):
     """Writes metrics.csv, validation.csv and TensorBoard, and shows progress, whatever is learned."""
@@ -28,7 +30,7 @@ class _StepObserver(AbstractContextManager[Any]):
         self._files = MetricFiles(run, first_step=first_step)
         self._progress = TrainingProgress(iterations, first_step)
 
-    def __enter__(self) -> Self:
+    def __enter__(self: _Own) -> _Own:
         self._progress.__enter__()
         return self
 

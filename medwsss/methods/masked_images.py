@@ -47,18 +47,18 @@ class MaskedImages(Learner[Reconstruction]):
     def training_step(self, batch: Batch, *, step: int, generator: torch.Generator) -> LossTerms:
         """The reconstruction loss (SimMIM, Eq. 1) with masks drawn from ``generator``."""
         hidden = self._hidden(batch.images, generator)
-        images = self._on_patches(batch.images)
-        inside = self._on_patches(inside_image(batch)[:, None].float())[:, 0] > 0.5
-        loss = reconstruction_loss(
-            self._predicted(batch.images, hidden), self._target(images), self._pixels(hidden) & inside
-        )
+        grid, patch_size = self.encoder.grid(batch.images), self.encoder.patch_size
+        target = self._target(resized(batch.images, grid, patch_size))
+        inside = resized(inside_image(batch)[:, None].float(), grid, patch_size)[:, 0] > 0.5
+        loss = reconstruction_loss(self._predicted(batch.images, hidden), target, self._pixels(hidden) & inside)
         return LossTerms({"reconstruction": loss}, {"reconstruction": 1.0})
 
     @torch.no_grad()
     def explain(self, batch: Batch, *, step: int) -> Reconstruction:
         """The reconstruction behind masks that are the same at every step."""
         hidden = self._hidden(batch.images, torch.Generator().manual_seed(0))
-        images, pixels = self._on_patches(batch.images), self._pixels(hidden)[:, None]
+        images = resized(batch.images, self.encoder.grid(batch.images), self.encoder.patch_size)
+        pixels = self._pixels(hidden)[:, None]
         predicted = self._predicted(batch.images, hidden)
         if self.config.target == "normalised":
             statistics = self._statistics(images)
@@ -90,10 +90,6 @@ class MaskedImages(Learner[Reconstruction]):
             generator=generator,
         )
         return mask.to(images.device)
-
-    def _on_patches(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c p q"]:
-        """Images as the encoder sees them, a whole number of patches a side."""
-        return resized(images, self.encoder.grid(images), self.encoder.patch_size)
 
     def _pixels(self, hidden: Bool[Tensor, "b ht wt"]) -> Bool[Tensor, "b p q"]:
         return hidden.repeat_interleave(self.encoder.patch_size, 1).repeat_interleave(self.encoder.patch_size, 2)

@@ -31,9 +31,9 @@ def load_weights(network: nn.Module, path: Path, *, adapted: Callable[[State], S
     """
     try:
         state = adapted(_read_state(path))
-    except (RuntimeError, ValueError, IndexError, KeyError):  # reshaping by name, before anything is compared
+    except (RuntimeError, ValueError, IndexError, KeyError, AttributeError):  # reshaping by name, before comparing
         raise WeightsError(
-            f"{path} does not fit this encoder: choose the encoder.name the file was made with"
+            f"{path} does not fit this encoder: choose the encoder's name, stem and arguments that it was made with"
         ) from None
     own = network.state_dict()
     missing = sorted(name for name in set(own) - set(state) if not name.endswith("num_batches_tracked"))
@@ -42,7 +42,7 @@ def load_weights(network: nn.Module, path: Path, *, adapted: Callable[[State], S
         example = (missing or misfits)[0]
         raise WeightsError(
             f"{path} does not fit this encoder: {len(missing)} tensors missing, {len(misfits)} of another shape"
-            f" (first: {example}); choose the encoder.name the file was made with"
+            f" (first: {example}); choose the encoder's name, stem and arguments that it was made with"
         )
     network.load_state_dict(own | {name: tensor for name, tensor in state.items() if name in own})
     return f"weights: {path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}{_origin(path)}"
