@@ -13,6 +13,7 @@ from medwsss.cli.evaluate import evaluate
 from medwsss.cli.masks import masks
 from medwsss.cli.phantom import phantom
 from medwsss.cli.predict import predict
+from medwsss.cli.pretrain import pretrain
 from medwsss.cli.pseudo_label import pseudo_label
 from medwsss.cli.seeds import seeds
 from medwsss.cli.tags import tags
@@ -27,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(train)
+app.command()(pretrain)
 app.command()(predict)
 app.command()(evaluate)
 app.command()(tags)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -172,7 +173,7 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
                     split_hash=data.split.hash,
                     device=device,
                     observer=observer,
-                    validate=validate,
+                    validate=partial(validate, method),
                     resume=resume,
                 )
             except KeyboardInterrupt:

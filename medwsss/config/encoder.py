@@ -16,7 +16,7 @@ class EncoderConfig(Section):
     pretrained: bool = True
     """Fetch timm's weights from the hub by name."""
     weights: Path | None = None
-    """A local .safetensors or .pth file to load instead of the hub's."""
+    """A local .safetensors or .pth file to load instead of the hub's, such as one of ``medwsss pretrain``."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of timm.create_model, such as patch_size, depth, embed_dim, num_heads, drop_path_rate."""
     stem: Literal["linear", "convolutional"] = "linear"

@@ -1,10 +1,10 @@
-"""From YAML files and ``key=value`` overrides to one validated ``RunConfig``, and back to YAML."""
+"""From YAML files and ``key=value`` overrides to one validated configuration, and back to YAML."""
 
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -12,10 +12,12 @@ from pydantic import BaseModel, ValidationError
 from medwsss.config.data import DATASET_NAMES
 from medwsss.config.methods import METHOD_NAMES
 from medwsss.config.nearest import did_you_mean
+from medwsss.config.pretraining import LearningConfig, PretrainConfig
 from medwsss.config.schema import RunConfig
 from medwsss.errors import ConfigError
 
 Tree = dict[str, Any]
+_Kind = TypeVar("_Kind", RunConfig, PretrainConfig)
 _NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 """PyYAML refuses impossible dates and numbers with ValueError, and deep nesting with RecursionError."""
 _CHOICES = {"data": DATASET_NAMES, "method": METHOD_NAMES}
@@ -30,14 +32,16 @@ def load_config(layers: Sequence[Mapping[str, Any]]) -> RunConfig:
     Raises:
         ConfigError: an unknown key (with the nearest known one) or a value out of range.
     """
-    default = RunConfig()
-    merged: Tree = {"data": {"name": default.data.name}, "method": {"name": default.method.name}}
-    for layer in layers:
-        merged = _merged(merged, layer)
-    try:
-        return RunConfig.model_validate(merged)
-    except ValidationError as error:
-        raise ConfigError("; ".join(_explained(problem) for problem in error.errors())) from None
+    return _validated(RunConfig, layers)
+
+
+def load_pretraining(layers: Sequence[Mapping[str, Any]]) -> PretrainConfig:
+    """The same for a pretraining.
+
+    Raises:
+        ConfigError: as ``load_config``.
+    """
+    return _validated(PretrainConfig, layers)
 
 
 def read_layer(path: Path) -> Tree:
@@ -111,7 +115,7 @@ def differences(config: RunConfig, reference: RunConfig) -> dict[str, Any]:
     return {key: value for key, value in leaves(config.model_dump(mode="json")) if before[key] != value}
 
 
-def to_yaml(config: RunConfig) -> str:
+def to_yaml(config: LearningConfig) -> str:
     """The whole configuration, defaults included, in the schema's order."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
@@ -123,6 +127,17 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
+
+
+def _validated(kind: type[_Kind], layers: Sequence[Mapping[str, Any]]) -> _Kind:
+    default = kind()
+    merged: Tree = {key: {"name": getattr(default, key).name} for key in _CHOICES if key in kind.model_fields}
+    for layer in layers:
+        merged = _merged(merged, layer)
+    try:
+        return kind.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explained(problem, kind) for problem in error.errors())) from None
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
@@ -140,7 +155,7 @@ def _other_choice(key: str, below: Mapping[str, Any], value: Mapping[str, Any]) 
     return key in _CHOICES and "name" in value and "name" in below and value["name"] != below["name"]
 
 
-def _explained(problem: Mapping[str, Any]) -> str:
+def _explained(problem: Mapping[str, Any], kind: type[BaseModel]) -> str:
     where, choice = [str(part) for part in problem["loc"]], ""
     if len(where) > 1 and where[0] in _CHOICES:  # pydantic inserts the name of the choice
         choice = f" of {where.pop(1)}"
@@ -152,7 +167,7 @@ def _explained(problem: Mapping[str, Any]) -> str:
         return f"{dotted}: {problem['ctx']['error']}"
     if problem["type"] != "extra_forbidden":
         return f"{dotted}: {problem['msg']} (got {reprlib.repr(problem['input'])[:_SHOWN]})"
-    settings = {path.rsplit(".", 1)[-1] for path in _paths(RunConfig)} - {where[-1]}
+    settings = {path.rsplit(".", 1)[-1] for path in _paths(kind)} - {where[-1]}
     return f"unknown setting '{dotted}'{choice}{did_you_mean(where[-1], settings)}"
 
 

@@ -63,7 +63,7 @@ def load_acdc(config: VolumeDataConfig, root: Path, tags_path: Path) -> VolumeDa
     """
     task = ACDC_TASKS[config.task]
     studies = tuple(find_studies(root))
-    split = _split(config, studies)
+    split = volume_split(config, studies)
     cache = SliceCache(config.cache_dir)
     if config.tags is None:
         write_image_labels(image_labels_from_masks(studies, reference_masks(root), task), tags_path)
@@ -84,11 +84,16 @@ def load_acdc(config: VolumeDataConfig, root: Path, tags_path: Path) -> VolumeDa
         cache=cache,
         source=f"{len(studies)} patients in {root}",
         tags_source=tags_source(config),
-        split_source=f"{_origin(config, split)}, by patient",
+        split_source=f"{split_origin(config, split)}, by patient",
     )
 
 
-def _split(config: VolumeDataConfig, studies: Sequence[Study]) -> Split:
+def volume_split(config: VolumeDataConfig, studies: Sequence[Study]) -> Split:
+    """The stored or drawn split of patients; a ``MedwsssWarning`` counts those that a stored one leaves out.
+
+    Raises:
+        SplitError: it cannot be read or does not fit the patients.
+    """
     groups = {study.patient: study.group for study in studies}
     if config.split.file is None:
         return draw_split(groups, held_out_fraction=config.split.held_out_fraction, seed=config.split.seed)
@@ -104,7 +109,8 @@ def _split(config: VolumeDataConfig, studies: Sequence[Study]) -> Split:
     return split
 
 
-def _origin(config: VolumeDataConfig, split: Split) -> str:
+def split_origin(config: VolumeDataConfig, split: Split) -> str:
+    """Where a split comes from, in words."""
     return f"file {config.split.file}" if config.split.file else f"drawn with seed {split.seed}"
 
 

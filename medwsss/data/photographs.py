@@ -89,9 +89,9 @@ def load_photographs(config: PhotographDataConfig, image_set: ImageSet, tags_pat
         ImageLabelsError: the table of tags is malformed or does not fit the images.
         OutputError: ``tags_path`` cannot be written.
     """
-    split = _split(config, image_set)
-    _check_files(image_set, split.train, config.train)
-    _check_files(image_set, split.held_out, config.held_out)
+    split = listed_split(config, image_set)
+    check_files(image_set, split.train, config.train)
+    check_files(image_set, split.held_out, config.held_out)
     if config.tags is None:
         write_image_labels(_derived(config, image_set, split), tags_path)
     image_labels = read_photograph_tags(config.tags or tags_path, image_set.labels, split.train)
@@ -114,7 +114,13 @@ def load_photographs(config: PhotographDataConfig, image_set: ImageSet, tags_pat
     )
 
 
-def _split(config: PhotographDataConfig, image_set: ImageSet) -> Split:
+def listed_split(config: PhotographDataConfig, image_set: ImageSet) -> Split:
+    """The split that the two lists of the data set are.
+
+    Raises:
+        DatasetError: there is no such list.
+        SplitError: an image is in both.
+    """
     train, held_out = image_set.names(config.train), image_set.names(config.held_out)
     held_out_too = set(held_out)
     shared = [name for name in train if name in held_out_too]
@@ -126,7 +132,12 @@ def _split(config: PhotographDataConfig, image_set: ImageSet) -> Split:
     return Split(train, held_out, seed=0)
 
 
-def _check_files(image_set: ImageSet, names: Sequence[str], part: str) -> None:
+def check_files(image_set: ImageSet, names: Sequence[str], part: str) -> None:
+    """See that the images of a list are there.
+
+    Raises:
+        DatasetError: some are missing; the message counts them.
+    """
     errors = []
     for name in names:
         try:

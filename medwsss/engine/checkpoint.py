@@ -1,4 +1,4 @@
-"""A checkpoint is one safetensors file: tensors of method and optimiser, run state as JSON in its header."""
+"""A checkpoint is one safetensors file: tensors of learner and optimiser, run state as JSON in its header."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from medwsss.errors import CheckpointError, OutputError
-from medwsss.methods.method import Method
+from medwsss.methods.method import Learner
 
 _METHOD, _OPTIMISER = "method.", "optimiser."
 
@@ -31,13 +31,13 @@ class RunState:
     split_hash: str
 
 
-def save_checkpoint(path: Path, method: Method, optimiser: torch.optim.Optimizer, state: RunState) -> None:
+def save_checkpoint(path: Path, learner: Learner[Any], optimiser: torch.optim.Optimizer, state: RunState) -> None:
     """Write beside, flush to disk, then rename: the previous file stays whole until the new one is.
 
     Raises:
         OutputError: the disk is full or the folder cannot be written; the previous checkpoint is untouched.
     """
-    tensors = {_METHOD + name: tensor.contiguous() for name, tensor in method.state_dict().items()}
+    tensors = {_METHOD + name: tensor.contiguous() for name, tensor in learner.state_dict().items()}
     for index, slots in optimiser.state_dict()["state"].items():
         tensors |= {f"{_OPTIMISER}{index}.{slot}": torch.as_tensor(value) for slot, value in slots.items()}
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -62,8 +62,8 @@ def read_state(path: Path) -> RunState:
         return _state(stored)
 
 
-def load_checkpoint(path: Path, method: Method, optimiser: torch.optim.Optimizer | None = None) -> RunState:
-    """Restore a method and, for resuming, its optimiser.
+def load_checkpoint(path: Path, learner: Learner[Any], optimiser: torch.optim.Optimizer | None = None) -> RunState:
+    """Restore a method, or another learner, and, for resuming, its optimiser.
 
     Raises:
         CheckpointError: the file is missing or damaged, or belongs to another configuration.
@@ -72,14 +72,14 @@ def load_checkpoint(path: Path, method: Method, optimiser: torch.optim.Optimizer
         state = _state(stored)
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     own = {name.removeprefix(_METHOD): tensor for name, tensor in tensors.items() if name.startswith(_METHOD)}
-    expected = method.state_dict()
+    expected = learner.state_dict()
     misfits = sorted(set(own) ^ set(expected))
     misfits += [name for name in set(own) & set(expected) if own[name].shape != expected[name].shape]
     if misfits:
         raise CheckpointError(f"{path} belongs to another configuration: {len(misfits)} tensors differ ({misfits[0]})")
     if not all(bool(tensor.isfinite().all()) for tensor in own.values()):
         raise CheckpointError(f"{path} holds weights that are not finite: use another checkpoint, or train again")
-    method.load_state_dict(own)
+    learner.load_state_dict(own)
     if optimiser is not None:
         try:
             _restore_optimiser(optimiser, tensors)

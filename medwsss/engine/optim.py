@@ -1,12 +1,13 @@
 """Optimiser and learning-rate schedule of the papers."""
 
 import math
+from typing import Any
 
 import torch
 
 from medwsss.config.section import iteration_of
 from medwsss.config.training import TrainingConfig
-from medwsss.methods.method import Method
+from medwsss.methods.method import Learner
 
 
 def poly_warmup(
@@ -35,11 +36,11 @@ def poly_warmup(
     return base_lr * math.pow(remaining, power)
 
 
-def build_optimiser(method: Method, config: TrainingConfig) -> torch.optim.AdamW:
+def build_optimiser(learner: Learner[Any], config: TrainingConfig) -> torch.optim.AdamW:
     """AdamW with two groups; each group keeps its own base rate under ``base_lr``."""
     groups = [
-        {"params": list(method.encoder.parameters()), "base_lr": config.learning_rate},
-        {"params": list(method.head_parameters()), "base_lr": config.learning_rate * config.head_factor},
+        {"params": list(learner.encoder.parameters()), "base_lr": config.learning_rate},
+        {"params": list(learner.head_parameters()), "base_lr": config.learning_rate * config.head_factor},
     ]
     return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
 

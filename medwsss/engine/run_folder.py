@@ -11,10 +11,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from medwsss.config.loading import load_config, read_layer, to_yaml
+from medwsss.config.loading import load_config, load_pretraining, read_layer, to_yaml
+from medwsss.config.pretraining import LearningConfig, PretrainConfig
 from medwsss.config.schema import RunConfig
 from medwsss.engine.checkpoint import RunState, load_checkpoint, read_state
 from medwsss.errors import CheckpointError, ConfigError, OutputError
@@ -58,6 +60,16 @@ class RunFolder:
         return self.path / "seeds"
 
     @property
+    def weights(self) -> Path:
+        """Of a pretraining: the encoder, for ``train --weights``."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def pretraining(self) -> Path:
+        """Of a pretraining: what it has learned from, and how."""
+        return self.path / "pretraining.json"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.csv"
 
@@ -91,7 +103,7 @@ class RunFolder:
 
 
 @contextmanager
-def new_run(path: Path, config: RunConfig) -> Iterator[RunFolder]:
+def new_run(path: Path, config: LearningConfig) -> Iterator[RunFolder]:
     """Make the folder with configuration and versions, and take both back if the block fails before the first step.
 
     So a run that never trained does not stand in the way of the next try. Only files of a run are removed, and the
@@ -111,7 +123,7 @@ def new_run(path: Path, config: RunConfig) -> Iterator[RunFolder]:
         raise
 
 
-def _write_settings(run: RunFolder, config: RunConfig) -> None:
+def _write_settings(run: RunFolder, config: LearningConfig) -> None:
     try:
         run.path.mkdir(parents=True, exist_ok=True)
         run.config.write_text(to_yaml(config), encoding="utf-8")
@@ -148,16 +160,42 @@ def open_run(path: Path) -> tuple[RunFolder, RunConfig]:
         ConfigError: its config.yaml was damaged.
     """
     run = RunFolder(path)
-    if not run.config.is_file():
-        raise CheckpointError(f"{path} is not a run folder: it has no config.yaml")
-    layer = read_layer(run.config)
+    layer = _stored_settings(run)
+    if "pretraining" in layer:
+        raise CheckpointError(
+            f"{path} is a pretraining, which segments nothing: start with train --weights {run.weights},"
+            " or continue it with pretrain --resume"
+        )
     try:
         return run, load_config([layer])
     except ConfigError as error:
         raise ConfigError(f"{run.config}: {error}") from None
 
 
-def resumable_state(run: RunFolder, config: RunConfig) -> RunState:
+def open_pretraining(path: Path) -> tuple[RunFolder, PretrainConfig]:
+    """An existing pretraining and its configuration.
+
+    Raises:
+        CheckpointError: the folder is not a pretraining.
+        ConfigError: its config.yaml was damaged.
+    """
+    run = RunFolder(path)
+    layer = _stored_settings(run)
+    if "pretraining" not in layer:
+        raise CheckpointError(f"{path} is no pretraining: continue it with train --resume")
+    try:
+        return run, load_pretraining([layer])
+    except ConfigError as error:
+        raise ConfigError(f"{run.config}: {error}") from None
+
+
+def _stored_settings(run: RunFolder) -> dict[str, Any]:
+    if not run.config.is_file():
+        raise CheckpointError(f"{run.path} is not a run folder: it has no config.yaml")
+    return read_layer(run.config)
+
+
+def resumable_state(run: RunFolder, config: LearningConfig) -> RunState:
     """Where a run stands that is to go on.
 
     Raises:
@@ -205,7 +243,7 @@ def without_foreign_weights(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"encoder": bare})
 
 
-def config_hash(config: RunConfig) -> str:
+def config_hash(config: LearningConfig) -> str:
     """First 16 hex digits of the SHA-256 of the resolved configuration."""
     return hashlib.sha256(to_yaml(config).encode()).hexdigest()[:16]
 

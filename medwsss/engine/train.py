@@ -1,15 +1,15 @@
-"""The training loop: one for every method and data set."""
+"""The training loop: one for every method, pretraining and data set."""
 
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol, cast, runtime_checkable
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from medwsss.config.schema import RunConfig
+from medwsss.config.pretraining import LearningConfig
 from medwsss.data.sample import Batch, Draw, TrainingSet, collate
 from medwsss.engine.checkpoint import RunState, load_checkpoint, save_checkpoint
 from medwsss.engine.interruption import Interruption
@@ -18,7 +18,7 @@ from medwsss.engine.run_folder import RunFolder, check_split_unchanged, config_h
 from medwsss.engine.seeding import BatchDraws, derived_generator, derived_seed
 from medwsss.engine.training_time import training_seconds, write_training_time
 from medwsss.errors import MedwsssError, TrainingError
-from medwsss.methods.method import Explanation, LossTerms, Method
+from medwsss.methods.method import Learner, LossTerms, Shown
 
 
 @dataclass(frozen=True)
@@ -33,34 +33,38 @@ class StepRecord:
     seconds_left: float
 
 
+Seen = TypeVar("Seen", contravariant=True)
+"""What a learner shows of a batch, from the side of who looks."""
+
+
 @runtime_checkable
-class Observer(Protocol):
+class Observer(Protocol[Seen]):
     """What a front end may do while training runs; the loop itself prints and draws nothing."""
 
     def on_step(self, record: StepRecord) -> None:
         """After every iteration."""
 
-    def on_pictures(self, step: int, batch: Batch, explanation: Explanation) -> None:
-        """Now and then: what the method makes of the same few training slices."""
+    def on_pictures(self, step: int, batch: Batch, explanation: Seen) -> None:
+        """Now and then: what the learner makes of the same few training slices."""
 
     def on_validation(self, step: int, scores: Mapping[str, float]) -> None:
         """After every validation."""
 
 
-Validation = Callable[[Method], Mapping[str, float]]
-"""Scores by name; ``score`` decides which checkpoint is best, higher is better."""
+Validation = Callable[[], Mapping[str, float]]
+"""Scores of the learner by name; ``score`` decides which checkpoint is best, higher is better."""
 
 
 def train(
-    method: Method,
+    learner: Learner[Shown],
     dataset: TrainingSet,
-    config: RunConfig,
+    config: LearningConfig,
     run: RunFolder,
     *,
     split_hash: str,
     device: torch.device,
-    observer: Observer,
-    validate: Validation,
+    observer: Observer[Shown],
+    validate: Validation | None,
     resume: bool = False,
 ) -> RunState:
     """Train to the configured number of iterations, from the last checkpoint with ``resume``.
@@ -68,7 +72,7 @@ def train(
     Every draw follows from the seed and the step, so a resumed run repeats what an uninterrupted one would have done.
     Ctrl-C lets the iteration end and writes the last checkpoint before ``KeyboardInterrupt`` goes on; a second Ctrl-C
     stops at once, with the checkpoint there was. With each last checkpoint goes the time that training has taken so
-    far, over all its parts.
+    far, over all its parts. Without ``validate`` no checkpoint is the best one.
 
     Raises:
         TrainingError: a loss term or a weight is not finite; the message names the step, the term and the slices.
@@ -77,12 +81,12 @@ def train(
         OutputError: a checkpoint or the time cannot be written.
     """
     settings = config.training
-    method.to(device).train()
-    optimiser = build_optimiser(method, settings)
+    learner.to(device).train()
+    optimiser = build_optimiser(learner, settings)
     state = RunState(0, None, None, config_hash(config), split_hash)
     if resume:
         check_split_unchanged(run, resumable_state(run, config), split_hash)
-        state = load_checkpoint(run.checkpoint("last"), method, optimiser)
+        state = load_checkpoint(run.checkpoint("last"), learner, optimiser)
     earlier = training_seconds(run, state.step) if resume else 0.0
     first_step, started = state.step, time.monotonic()
     pictured = collate([dataset[draw] for draw in _picture_draws(dataset, settings.seed)])
@@ -90,29 +94,31 @@ def train(
     with own_rng, Interruption() as interruption:
         for step, batch in enumerate(_batches(_loader(dataset, config, first_step)), start=first_step):
             rate = set_learning_rate(optimiser, settings, step)
-            losses = _one_step(method, optimiser, batch.to(device), seed=settings.seed, step=step)
+            losses = _one_step(learner, optimiser, batch.to(device), seed=settings.seed, step=step)
             state = replace(state, step=step + 1)
             seconds_left = (time.monotonic() - started) / (state.step - first_step) * (settings.iterations - state.step)
             observer.on_step(StepRecord(state.step, losses, rate, seconds_left))
             if _due(state.step, settings.picture_every, settings.iterations):
-                observer.on_pictures(state.step, pictured, _explained(method, pictured, device, step))
-            if _due(state.step, settings.validate_every, settings.iterations):
-                state = _validated(method, optimiser, validate, observer, run, state)
+                observer.on_pictures(state.step, pictured, _explained(learner, pictured, device, step))
+            if validate is not None and _due(state.step, settings.validate_every, settings.iterations):
+                state = _validated(learner, optimiser, validate, observer, run, state)
             if interruption.requested or _due(state.step, settings.checkpoint_every, settings.iterations):
-                save_checkpoint(run.checkpoint("last"), method, optimiser, state)
+                save_checkpoint(run.checkpoint("last"), learner, optimiser, state)
                 write_training_time(run, state.step, earlier + time.monotonic() - started)
             if interruption.requested:
                 raise KeyboardInterrupt
     return state
 
 
-def _one_step(method: Method, optimiser: torch.optim.AdamW, batch: Batch, *, seed: int, step: int) -> dict[str, float]:
+def _one_step(
+    learner: Learner[Any], optimiser: torch.optim.AdamW, batch: Batch, *, seed: int, step: int
+) -> dict[str, float]:
     """One update of the weights; returns the loss terms."""
     torch.manual_seed(derived_seed(seed, "layers", step))  # dropout and drop-path
     try:
-        terms = method.training_step(batch, step=step, generator=derived_generator(seed, "method", step))
+        terms = learner.training_step(batch, step=step, generator=derived_generator(seed, "method", step))
     except ValueError as error:  # parts of a method refuse what weights that are not finite make
-        raise _diverged(method, step) or error from None
+        raise _diverged(learner, step) or error from None
     losses = _finite(terms, step, batch)
     optimiser.zero_grad(set_to_none=True)
     terms.total.backward()  # type: ignore[no-untyped-call]
@@ -120,7 +126,7 @@ def _one_step(method: Method, optimiser: torch.optim.AdamW, batch: Batch, *, see
     return losses
 
 
-def _loader(dataset: TrainingSet, config: RunConfig, first_step: int) -> DataLoader[Batch]:
+def _loader(dataset: TrainingSet, config: LearningConfig, first_step: int) -> DataLoader[Batch]:
     draws = BatchDraws(
         len(dataset),
         batch_size=config.training.batch_size,
@@ -161,37 +167,37 @@ def _finite(terms: LossTerms, step: int, batch: Batch) -> dict[str, float]:
     return values | {"total": sum(terms.weights[name] * value for name, value in values.items())}
 
 
-def _diverged(method: Method, step: int) -> TrainingError | None:
+def _diverged(learner: Learner[Any], step: int) -> TrainingError | None:
     """The error to raise where weights are no longer finite."""
-    if all(bool(parameter.isfinite().all()) for parameter in method.parameters()):
+    if all(bool(parameter.isfinite().all()) for parameter in learner.parameters()):
         return None
     return TrainingError(f"the weights are not finite after step {step}: lower training.learning_rate")
 
 
-def _explained(method: Method, batch: Batch, device: torch.device, step: int) -> Explanation:
-    method.eval()
-    explanation = method.explain(batch.to(device), step=step)
-    method.train()
+def _explained(learner: Learner[Shown], batch: Batch, device: torch.device, step: int) -> Shown:
+    learner.eval()
+    explanation = learner.explain(batch.to(device), step=step)
+    learner.train()
     return explanation
 
 
 def _validated(
-    method: Method,
+    learner: Learner[Any],
     optimiser: torch.optim.AdamW,
     validate: Validation,
-    observer: Observer,
+    observer: Observer[Any],
     run: RunFolder,
     state: RunState,
 ) -> RunState:
-    method.eval()
-    scores = validate(method)
-    method.train()
+    learner.eval()
+    scores = validate()
+    learner.train()
     observer.on_validation(state.step, scores)
     score = scores["score"]
     if math.isnan(score) or (state.best_score is not None and score <= state.best_score):
         return state
     state = replace(state, best_step=state.step, best_score=score)
-    save_checkpoint(run.checkpoint("best"), method, optimiser, state)
+    save_checkpoint(run.checkpoint("best"), learner, optimiser, state)
     return state
 
 

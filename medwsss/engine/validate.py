@@ -1,5 +1,6 @@
 """Validation while training runs, for every kind of data."""
 
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
@@ -9,12 +10,14 @@ from medwsss.data.acdc import reference_masks
 from medwsss.data.loading import VolumeData
 from medwsss.data.photographs import PhotographData
 from medwsss.data.prepared import PreparedData
-from medwsss.engine.train import Validation
 from medwsss.engine.validate_images import check_images, image_scores, validation_names
 from medwsss.engine.validate_volumes import check_references, volume_scores
+from medwsss.methods.method import Method
 
 
-def validation_of(data: PreparedData, inference: InferenceConfig, device: torch.device) -> Validation:
+def validation_of(
+    data: PreparedData, inference: InferenceConfig, device: torch.device
+) -> Callable[[Method], Mapping[str, float]]:
     """What scores a method on the held-out part; what it will need of masks and photographs is opened once, here.
 
     Raises:

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -82,16 +82,33 @@ class Predictor(Protocol):
         """See ``Method.cams``."""
 
 
-class Method(nn.Module, ABC):
-    """A trainable method around an encoder."""
+Shown = TypeVar("Shown")
+"""What a learner shows of a batch."""
+
+
+class Learner(nn.Module, ABC, Generic[Shown]):
+    """What the training loop asks of anything that learns around an encoder."""
 
     encoder: Encoder
-    offers: ClassVar[frozenset[str]] = frozenset()
-    """The fields of ``StepMaps`` that a training step fills sooner or later."""
 
     @abstractmethod
     def training_step(self, batch: Batch, *, step: int, generator: torch.Generator) -> LossTerms:
         """The loss terms of one iteration, counted from 0; all randomness comes from ``generator``."""
+
+    @abstractmethod
+    def explain(self, batch: Batch, *, step: int) -> Shown:
+        """What it makes of a batch, for pictures."""
+
+    def head_parameters(self) -> Iterator[nn.Parameter]:
+        """Everything but the encoder: these learn faster."""
+        return (parameter for name, parameter in self.named_parameters() if not name.startswith("encoder."))
+
+
+class Method(Learner[Explanation]):
+    """A trainable method that segments."""
+
+    offers: ClassVar[frozenset[str]] = frozenset()
+    """The fields of ``StepMaps`` that a training step fills sooner or later."""
 
     @abstractmethod
     def predict(
@@ -111,10 +128,6 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def explain(self, batch: Batch, *, step: int) -> Explanation:
         """The maps and labels that a training step would make of this batch."""
-
-    def head_parameters(self) -> Iterator[nn.Parameter]:
-        """Everything but the encoder: these learn faster."""
-        return (parameter for name, parameter in self.named_parameters() if not name.startswith("encoder."))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import huggingface_hub
 import timm
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import DropPath, HybridEmbed
 from timm.models import is_model_in_modules
@@ -122,14 +122,38 @@ class VitEncoder(Encoder):
         grid = self.grid(images)
         images = self._normalised(images)
         with self._autocast(images):
-            tokens = self.vit.norm_pre(self.vit._pos_embed(self.vit.patch_embed(images)))
-            auxiliary = tokens
-            for index, block in enumerate(self.vit.blocks):
-                tokens = block(tokens)
-                if index == self.auxiliary_block:
-                    auxiliary = tokens
-            tokens = self.vit.norm(tokens)
+            tokens, auxiliary = self._through_blocks(self.vit.patch_embed(images))
         return Features(self._on_grid(tokens.float(), grid), self._on_grid(auxiliary.float(), grid))
+
+    def masked_tokens(
+        self, images: Float[Tensor, "b 3 h w"], hidden: Bool[Tensor, "b ht wt"], mask_token: Float[Tensor, " dim"]
+    ) -> Float[Tensor, "b dim ht wt"]:
+        """Tokens after the final norm when nothing is seen of hidden patches but where they are.
+
+        Their pixels become the mean colour, and ``mask_token`` is added to their patch embeddings. Behind a linear
+        patch embedding that is a learned token in place of the embedding (SimMIM, Sec. 3.2), because all embeddings of
+        the mean colour are the same. A convolutional stem still tells hidden patches near to something seen from
+        others, which it has to where there are no position embeddings, and still sees no hidden pixel.
+        """
+        grid = self.grid(images)
+        covered = hidden.repeat_interleave(self.patch_size, 1).repeat_interleave(self.patch_size, 2)[:, None]
+        images = self._normalised(images).masked_fill(covered, 0.0)
+        with self._autocast(images):
+            embeddings = self.vit.patch_embed(images)  # channels last, as for all images of any size
+            tokens, _ = self._through_blocks(embeddings + hidden[..., None] * mask_token.to(embeddings.dtype))
+        return self._on_grid(tokens.float(), grid)
+
+    def _through_blocks(
+        self, embeddings: Float[Tensor, "b h w dim"]
+    ) -> tuple[Float[Tensor, "b n dim"], Float[Tensor, "b n dim"]]:
+        """All tokens after the final norm, and those that feed the auxiliary classifier."""
+        tokens = self.vit.norm_pre(self.vit._pos_embed(embeddings))
+        auxiliary = tokens
+        for index, block in enumerate(self.vit.blocks):
+            tokens = block(tokens)
+            if index == self.auxiliary_block:
+                auxiliary = tokens
+        return self.vit.norm(tokens), auxiliary
 
     def with_attention(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Features, Float[Tensor, "b n n"]]:
         """The same, with the attention between positions: averaged over heads and affinity blocks, rows sum to 1."""
@@ -309,10 +333,11 @@ def _convolutional_stem(config: EncoderConfig) -> dict[str, Any]:
     """Arguments that replace the linear patch embedding by two 3×3 convolutions per halving, the first one strided."""
     patch = int(config.arguments.get("patch_size", 16))
     dim = config.arguments.get("embed_dim")
-    if config.pretrained or config.weights is not None or dim is None or not math.log2(patch).is_integer():
+    if config.pretrained or dim is None or not math.log2(patch).is_integer():
         raise ConfigError(
-            "encoder.stem=convolutional needs encoder.pretrained=false, no weights, encoder.arguments.embed_dim and a"
-            " power of two as encoder.arguments.patch_size"
+            "encoder.stem=convolutional needs encoder.pretrained=false (the hub has no such weights; a file of"
+            " medwsss pretrain may be given), encoder.arguments.embed_dim and a power of two as"
+            " encoder.arguments.patch_size"
         )
     halvings = int(math.log2(patch))
     channels = [int(dim) // 2 ** (halvings - 1 - level) for level in range(halvings) for _ in range(2)]

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import safetensors
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
@@ -13,6 +14,8 @@ from medwsss.errors import WeightsError
 
 State = dict[str, Tensor]
 """Tensors by name."""
+_ORIGIN = "medwsss"
+"""Entry of a file's header that says what made it."""
 
 
 def load_weights(network: nn.Module, path: Path, *, adapted: Callable[[State], State]) -> str:
@@ -28,9 +31,9 @@ def load_weights(network: nn.Module, path: Path, *, adapted: Callable[[State], S
     """
     try:
         state = adapted(_read_state(path))
-    except (RuntimeError, ValueError, IndexError, KeyError):  # reshaping by name, before anything is compared
+    except (RuntimeError, ValueError, IndexError, KeyError, AttributeError):  # reshaping by name, before comparing
         raise WeightsError(
-            f"{path} does not fit this encoder: choose the encoder.name the file was made with"
+            f"{path} does not fit this encoder: choose the encoder's name, stem and arguments that it was made with"
         ) from None
     own = network.state_dict()
     missing = sorted(name for name in set(own) - set(state) if not name.endswith("num_batches_tracked"))
@@ -39,10 +42,29 @@ def load_weights(network: nn.Module, path: Path, *, adapted: Callable[[State], S
         example = (missing or misfits)[0]
         raise WeightsError(
             f"{path} does not fit this encoder: {len(missing)} tensors missing, {len(misfits)} of another shape"
-            f" (first: {example}); choose the encoder.name the file was made with"
+            f" (first: {example}); choose the encoder's name, stem and arguments that it was made with"
         )
     network.load_state_dict(own | {name: tensor for name, tensor in state.items() if name in own})
-    return f"weights: {path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    return f"weights: {path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}{_origin(path)}"
+
+
+def save_weights(network: nn.Module, path: Path, *, origin: str) -> None:
+    """Store weights so that ``load_weights`` takes them, and tells ``origin`` in its line.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    path.write_bytes(safetensors.torch.save(tensors, metadata={_ORIGIN: origin}))
+
+
+def _origin(path: Path) -> str:
+    """What a file of ours says about itself."""
+    if path.suffix != ".safetensors":
+        return ""
+    with safetensors.safe_open(path, framework="pt") as stored:
+        metadata = stored.metadata() or {}
+    return f", made by {' '.join(metadata[_ORIGIN].split())}" if _ORIGIN in metadata else ""
 
 
 def _read_state(path: Path) -> State:

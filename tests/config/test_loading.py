@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from medwsss.config.data import PhotographDataConfig
+from medwsss.config.data import PhotographDataConfig, VolumeDataConfig
 from medwsss.config.loading import (
     defaults_of,
     differences,
     load_config,
+    load_pretraining,
     override_layer,
     preset_path,
     read_layer,
@@ -91,7 +92,8 @@ def test_the_written_configuration_reads_back_as_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_shipped_configuration_is_valid_and_is_found_by_name(path: Path) -> None:
-    load_config([read_layer(path)])
+    load = load_pretraining if path.stem.startswith("pretrain") else load_config
+    load([read_layer(path)])
     assert preset_path(path.parent.name, path.stem).samefile(path)
 
 
@@ -239,3 +241,39 @@ def test_settings_that_cannot_work_together_are_refused(assignments: list[str], 
     with pytest.raises(ConfigError, match=message) as caught:
         load_config([override_layer(assignments)])
     assert "{" not in str(caught.value)  # the settings themselves
+
+
+@pytest.mark.parametrize("machine", ["", "-cpu"])
+def test_a_shipped_pretraining_has_the_encoder_and_grid_of_unia_so_that_its_weights_fit(machine: str) -> None:
+    unia = load_config([read_layer(preset_path("acdc", f"unia{machine}"))])
+    pretraining = load_pretraining([read_layer(preset_path("acdc", f"pretrain{machine}"))])
+    assert not pretraining.encoder.pretrained
+    assert pretraining.encoder == unia.encoder.model_copy(update={"pretrained": False})
+    assert isinstance(unia.data, VolumeDataConfig)
+    assert isinstance(pretraining.data, VolumeDataConfig)
+    assert pretraining.data.grid == unia.data.grid
+    assert pretraining.data.split == unia.data.split
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("pretraining.mask_ratio=1.0", "pretraining.mask_ratio"),
+        ("pretraining.mask_ratio=0", "pretraining.mask_ratio"),
+        ("pretraining.mask_block=0", "pretraining.mask_block"),
+        ("pretraining.objective=rotation", "pretraining.objective"),
+        ("pretraining.mask_rato=0.5", "unknown setting 'pretraining.mask_rato'; did you mean 'mask_ratio'?"),
+        ("method.name=unia", "unknown setting 'method'"),
+        ("data.name=vok", "unknown data.name 'vok'; did you mean 'voc'?"),
+    ],
+)
+def test_a_wrong_setting_of_pretraining_is_refused_by_name(assignment: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)) as caught:
+        load_pretraining([override_layer([assignment])])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_written_pretraining_reads_back_as_itself(tmp_path: Path) -> None:
+    config = load_pretraining([override_layer(["pretraining.mask_ratio=0.75", "data.name=coco"])])
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    assert load_pretraining([read_layer(tmp_path / "config.yaml")]) == config

@@ -11,6 +11,7 @@ from medwsss.config.encoder import EncoderConfig
 from medwsss.errors import ConfigError, WeightsError
 from medwsss.models import encoder as encoder_module
 from medwsss.models.encoder import CnnEncoder, VitEncoder, build_encoder, has_attention
+from medwsss.models.weights import save_weights
 
 
 def tiny(**changes: object) -> VitEncoder:
@@ -254,3 +255,46 @@ def test_a_cnn_drops_paths_and_entries_of_its_final_map_while_it_trains() -> Non
 def test_drop_path_without_layers_for_it_is_refused() -> None:
     with pytest.raises(ConfigError, match="encoder resnet18 was built without drop-path layers"):
         tiny_cnn().set_adjustment(drop_path=0.1, dropout=0.0)
+
+
+HALF = torch.tensor([[[True, False, True, False]] * 4])
+
+
+@pytest.mark.parametrize("stem", ["linear", "convolutional"])
+def test_no_hidden_pixel_is_seen(stem: str) -> None:
+    encoder, images, token = tiny(stem=stem), torch.rand(1, 3, 32, 32), torch.rand(24)
+    changed = torch.where(HALF.repeat_interleave(8, 1).repeat_interleave(8, 2)[:, None], 0.9, images)
+    assert not torch.equal(encoder(images).tokens, encoder(changed).tokens)
+    assert torch.equal(encoder.masked_tokens(images, HALF, token), encoder.masked_tokens(changed, HALF, token))
+
+
+def test_behind_a_linear_embedding_hidden_patches_become_one_learned_token() -> None:
+    encoder, images, token = tiny(), torch.rand(1, 3, 32, 32), torch.rand(24)
+    embeddings = encoder.vit.patch_embed((images - encoder.mean) / encoder.std)
+    embeddings[HALF] = encoder.vit.patch_embed.proj.bias + token
+    tokens = encoder.vit.norm(encoder.vit.blocks(encoder.vit._pos_embed(embeddings)))
+    torch.testing.assert_close(encoder.masked_tokens(images, HALF, token).flatten(2).mT, tokens[:, 1:])
+
+
+def test_with_nothing_hidden_the_tokens_are_the_usual_ones() -> None:
+    encoder, images = tiny(), torch.rand(1, 3, 32, 48)
+    nothing = torch.zeros(1, 4, 6, dtype=torch.bool)
+    assert torch.equal(encoder.masked_tokens(images, nothing, torch.rand(24)), encoder(images).tokens)
+
+
+@pytest.mark.parametrize("stem", ["linear", "convolutional"])
+def test_stored_weights_come_back_bit_by_bit_and_say_what_made_them(tmp_path: Path, stem: str) -> None:
+    donor, path = tiny(stem=stem), tmp_path / "weights.safetensors"
+    donor.train()(torch.rand(4, 3, 32, 32))  # batch statistics that no new encoder has
+    for parameter in donor.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    save_weights(donor.vit, path, origin="a test\nof two lines")
+    loaded, images = tiny(stem=stem, weights=path), torch.rand(2, 3, 32, 32)
+    assert torch.equal(loaded(images).tokens, donor.eval()(images).tokens)
+    assert loaded.weights_note.endswith(", made by a test of two lines")
+
+
+def test_weights_of_a_linear_embedding_do_not_fit_a_convolutional_stem(tmp_path: Path) -> None:
+    save_weights(tiny().vit, tmp_path / "weights.safetensors", origin="a test")
+    with pytest.raises(WeightsError, match="does not fit this encoder"):
+        tiny(stem="convolutional", weights=tmp_path / "weights.safetensors")
