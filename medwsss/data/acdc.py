@@ -61,8 +61,8 @@ class Study:
 def find_studies(root: Path) -> list[Study]:
     """All patients below ``root``, in the order of their names.
 
-    ``root`` holds ``training/`` or ``testing/`` or both, or is itself a folder of patients. A patient without one of
-    the two frames is left out with a ``MedwsssWarning``.
+    ``root`` holds ``training/`` or ``testing/`` or both, or is itself a folder of patients. A patient of one phase
+    only, because a file is missing or Info.cfg names one frame, is left out with a ``MedwsssWarning``.
 
     Raises:
         DatasetError: no such folder, no patient, a patient twice, an unusable Info.cfg, or no patient with both frames.
@@ -163,14 +163,16 @@ def _numbered_files(folder: Path, *, masks: bool) -> dict[int, Path]:
 def _read_study(folder: Path) -> Study | None:
     info_file = folder / "Info.cfg"
     info = _read_info(info_file)
-    numbers = {phase: _frame_number(info, phase, info_file) for phase in PHASES}
+    numbers = _frame_numbers(info, info_file)
     cines = [folder / f"{folder.name}_4d{suffix}" for suffix in (".nii.gz", ".nii")]
     cine = next((path for path in cines if path.is_file()), None)
     frames = _frames(folder, numbers, cine)
-    missing = [f"{phase} (frame {numbers[phase]:02d})" for phase in PHASES if phase not in frames]
+    missing = [f"{phase} (frame {number:02d})" for phase, number in numbers.items() if phase not in frames]
+    reasons = [f"{info_file} has no key {phase}" for phase in PHASES if phase not in numbers]
     if missing:
-        message = f"{folder.name} is left out: {' and '.join(missing)} not in {folder}, and no 4D file to take it from"
-        warnings.warn(message, MedwsssWarning, stacklevel=2)
+        reasons.append(f"{' and '.join(missing)} not in {folder}, and no 4D file to take it from")
+    if reasons:
+        warnings.warn(f"{folder.name} is left out: {'; '.join(reasons)}", MedwsssWarning, stacklevel=2)
         return None
     frame_count = _number(info, "NbFrame")
     return Study(
@@ -203,10 +205,15 @@ def _read_info(path: Path) -> dict[str, str]:
     return {key.strip(): value.strip() for key, colon, value in pairs if colon}
 
 
-def _frame_number(info: Mapping[str, str], phase: Phase, path: Path) -> int:
-    if phase not in info:
-        raise DatasetError(f"{path} has no key {phase}: add the number of its {phase} frame")
-    value = info[phase]
+def _frame_numbers(info: Mapping[str, str], path: Path) -> dict[Phase, int]:
+    """Of the phases that Info.cfg names; at least one."""
+    numbers = {phase: _frame_number(info[phase], phase, path) for phase in PHASES if phase in info}
+    if not numbers:
+        raise DatasetError(f"{path} has neither key ED nor ES: add the numbers of both frames")
+    return numbers
+
+
+def _frame_number(value: str, phase: Phase, path: Path) -> int:
     if not re.fullmatch(r"0*[1-9][0-9]{0,5}", value):
         raise DatasetError(f"{path}: {phase} is {reprlib.repr(value)}, not a frame number counted from 1")
     return int(value)

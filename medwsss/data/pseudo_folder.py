@@ -6,7 +6,7 @@ be trusted. Photographs are PNG (weights as floor(255 W)), volumes NIfTI (weight
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ LABELS = "labels"
 WEIGHTS = "weights"
 STARTED = "started.json"
 """The record of a folder that is not complete yet."""
-_MAY_CHANGE = ("provenance.run", "provenance.data")
-"""Where things lie: moved, they give the same labels."""
+_MAY_CHANGE = ("provenance.run", "provenance.data", "left_out")
+"""Where things lie, since moved, they give the same labels; and what the making itself finds out."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,9 @@ class PseudoRecord:
     """Of images or cases."""
     provenance: dict[str, Any]
     """Run, checkpoint, source of the labels, scales and refinement of the weights."""
+    left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of ``names``, those whose labels are 255 throughout, and why; all others have labels from the source that
+    ``provenance`` names."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class PseudoFolder:
 def claim_pseudo_folder(root: Path, record: PseudoRecord, *, maps: Sequence[str], resume: bool) -> PseudoFolder:
     """Make the folders, of ``maps`` too, and note what is being made; until the end, none can take it for complete.
 
+    With ``resume`` the record of the folder keeps what was left out before.
+
     Raises:
         OutputError: the folder holds something, or with ``resume`` something made otherwise, or cannot be written.
     """
@@ -71,6 +76,8 @@ def claim_pseudo_folder(root: Path, record: PseudoRecord, *, maps: Sequence[str]
     changed = [] if earlier is None else differences(earlier, asdict(record), but=_MAY_CHANGE)
     if changed:
         raise OutputError(f"{root} holds other pseudo-labels ({'; '.join(changed)}): choose another --out")
+    if earlier is not None:
+        record = replace(record, left_out=_reasons(earlier.get("left_out", {})))
     try:
         for name in (LABELS, WEIGHTS, *maps):
             (root / name).mkdir(parents=True, exist_ok=True)
@@ -79,6 +86,18 @@ def claim_pseudo_folder(root: Path, record: PseudoRecord, *, maps: Sequence[str]
     except OSError as error:
         raise OutputError(f"cannot write to {error.filename or root}: {error.strerror}; choose another --out") from None
     return PseudoFolder(root, record)
+
+
+def note_left_out(folder: PseudoFolder, names: Sequence[str], reasons: Sequence[str]) -> PseudoFolder:
+    """The folder with a record that says why ``names`` have no labels; on disk, too, so that an interruption keeps it.
+
+    Raises:
+        OutputError: the record cannot be written.
+    """
+    noted = {**folder.record.left_out, **dict.fromkeys(names, tuple(reasons))}
+    record = replace(folder.record, left_out=dict(sorted(noted.items())))
+    save_record(folder.root / STARTED, asdict(record))
+    return PseudoFolder(folder.root, record)
 
 
 def write_pseudo_record(root: Path, record: PseudoRecord) -> None:
@@ -128,6 +147,11 @@ def read_pseudo_record(path: Path) -> PseudoRecord:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         lists = {key: tuple(content[key]) for key in ("classes", "names")}
-        return PseudoRecord(**{**content, **lists})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        left_out = _reasons(content.get("left_out", {}))  # records of earlier versions have none
+        return PseudoRecord(**{**content, **lists, "left_out": left_out})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path} is damaged ({' '.join(str(error).split())}): make it again") from None
+
+
+def _reasons(stored: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(reasons) for name, reasons in stored.items()}

@@ -29,6 +29,8 @@ _TOLERANCE = 0.01
 """Relative difference of affine and pixdim that is reported."""
 _MM_PER_UNIT = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 _MAX_CODE = 255
+LONGEST_DESCRIPTION = 79
+"""Characters of ASCII that the header field ``descrip`` holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,19 +86,24 @@ def load_label_volume(path: Path | str) -> Volume:
     return labels.frame(0) if labels.frames == 1 else labels
 
 
-def save_volume(volume: Volume, path: Path | str) -> None:
+def save_volume(volume: Volume, path: Path | str, *, description: str = "") -> None:
     """Write NIfTI-1 (.nii or .nii.gz) with the volume's dtype, affine, spacing, units and form codes; bool as uint8.
 
     The file appears whole or not at all, and equal volumes give equal bytes.
 
+    Args:
+        volume: what to write.
+        path: of the file.
+        description: where the voxels come from, for the header's ``descrip``; ASCII, at most 79 characters.
+
     Raises:
         OutputError: the name does not end in .nii or .nii.gz, or the file cannot be written.
-        ValueError: NIfTI cannot store the dtype.
+        ValueError: NIfTI cannot store the dtype or the description.
     """
     path = Path(path)
     if not path.name.lower().endswith(NIFTI_SUFFIXES):
         raise OutputError(f"{path}: volumes are written as NIfTI; choose a name ending in .nii or .nii.gz")
-    content = _nifti_bytes(volume)
+    content = _nifti_bytes(volume, description)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         _write(content, partial, compress=path.name.lower().endswith(".gz"))
@@ -250,10 +257,12 @@ def _rounded(spacing_mm: SpacingMm) -> str:
     return " x ".join(f"{step:.4g}" for step in spacing_mm)
 
 
-def _nifti_bytes(volume: Volume) -> bytes:
+def _nifti_bytes(volume: Volume, description: str) -> bytes:
     import nibabel as nib  # noqa: PLC0415
     from nibabel.spatialimages import HeaderDataError  # noqa: PLC0415
 
+    if not description.isascii() or len(description) > LONGEST_DESCRIPTION:
+        raise ValueError(f"description must be ASCII of at most {LONGEST_DESCRIPTION} characters, not {description!r}")
     array = volume.array.astype(np.uint8) if volume.array.dtype == np.bool_ else volume.array
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     header = nib.Nifti1Header()
@@ -263,6 +272,7 @@ def _nifti_bytes(volume: Volume) -> bytes:
         raise ValueError(f"volume.array: NIfTI cannot store dtype {array.dtype}") from error
     header.set_data_shape(array.shape)
     header.set_xyzt_units(*volume.units)
+    header["descrip"] = description.encode("ascii")
     _set_forms(header, volume)
     return bytes(nib.Nifti1Image(array, None, header, dtype=array.dtype).to_bytes())
 

@@ -111,9 +111,17 @@ def test_only_half_patients_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["ed", "es"])
-def test_info_cfg_without_a_phase_names_file_and_key(tmp_path: Path, key: str) -> None:
-    write_acdc(tmp_path, [replace(PATIENT, **{key: None})])
-    with pytest.raises(DatasetError, match=rf"patient001/Info\.cfg has no key {key.upper()}"):
+def test_a_patient_whose_info_cfg_names_one_phase_is_left_out_and_the_others_stay(tmp_path: Path, key: str) -> None:
+    write_acdc(tmp_path, [PATIENT, FakePatient(number=2, **{key: None})])  # type: ignore[arg-type]
+    with pytest.warns(
+        MedwsssWarning, match=rf"patient002 is left out: .*patient002/Info\.cfg has no key {key.upper()}"
+    ):
+        assert [study.patient for study in find_studies(tmp_path)] == ["patient001"]
+
+
+def test_info_cfg_without_any_phase_is_refused(tmp_path: Path) -> None:
+    write_acdc(tmp_path, [replace(PATIENT, ed=None, es=None)])
+    with pytest.raises(DatasetError, match=r"patient001/Info\.cfg has neither key ED nor ES: add"):
         find_studies(tmp_path)
 
 

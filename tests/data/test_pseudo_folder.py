@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from medwsss.data.pseudo_folder import RECORD, PseudoFolder, PseudoRecord, open_pseudo_folder, write_pseudo_record
+from medwsss.data.pseudo_folder import (
+    RECORD,
+    PseudoFolder,
+    PseudoRecord,
+    claim_pseudo_folder,
+    note_left_out,
+    open_pseudo_folder,
+    read_pseudo_record,
+    write_pseudo_record,
+)
 from medwsss.errors import DatasetError
 from medwsss.labels import LabelSet
 
@@ -60,3 +69,23 @@ def test_a_damaged_record_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / RECORD).write_text(content)
     with pytest.raises(DatasetError, match=rf"{RECORD} is damaged"):
         opened(tmp_path)
+
+
+def test_what_was_left_out_outlives_an_interruption_and_a_finished_folder(tmp_path: Path) -> None:
+    root = tmp_path / "made"
+    first = note_left_out(claim_pseudo_folder(root, RECORDED, maps=(), resume=False), ["b"], ["nothing moves"])
+    assert first.record.left_out == {"b": ("nothing moves",)}
+    again = claim_pseudo_folder(root, RECORDED, maps=(), resume=True)  # after an interruption
+    again = note_left_out(again, ["a"], ["cut", "swapped"])
+    write_pseudo_record(root, again.record)
+    finished = claim_pseudo_folder(root, RECORDED, maps=(), resume=True).record
+    assert finished.left_out == {"a": ("cut", "swapped"), "b": ("nothing moves",)}
+
+
+def test_a_record_of_an_earlier_version_leaves_nothing_out(tmp_path: Path) -> None:
+    written(tmp_path)
+    content = json.loads((tmp_path / RECORD).read_text())
+    del content["left_out"]
+    (tmp_path / RECORD).write_text(json.dumps(content))
+    assert read_pseudo_record(tmp_path / RECORD) == RECORDED
+    assert claim_pseudo_folder(tmp_path, RECORDED, maps=(), resume=True).record == RECORDED

@@ -106,11 +106,11 @@ BAD_DATA: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "no patients": (lambda root: shutil.rmtree(root / "training"), ("no patientNNN folder", "--root")),
     "every patient half": (without_frames, ("no patient in", "both its ED and its ES frame")),
     "no Info.cfg": (lambda root: info(root).unlink(), ("patient002/Info.cfg is missing",)),
-    "Info.cfg without ED": (lambda root: info(root).write_text("ES: 3\n"), ("Info.cfg has no key ED", "add")),
+    "Info.cfg without frames": (lambda root: info(root).write_text("Group: NOR\n"), ("neither key ED nor ES", "add")),
     "ED no number": (lambda root: info(root).write_text("ED: first\nES: 3"), ("Info.cfg: ED is 'first'",)),
     "ED zero": (lambda root: info(root).write_text("ED: 0\nES: 3"), ("ED is '0'", "counted from 1")),
     "ED with 5000 digits": (lambda root: info(root).write_text(f"ED: {'9' * 5000}\nES: 3"), ("ED is '999",)),
-    "Info.cfg no text": (lambda root: info(root).write_bytes(b"\xff\x00\xfe"), ("Info.cfg has no key ED",)),
+    "Info.cfg no text": (lambda root: info(root).write_bytes(b"\xff\x00\xfe"), ("Info.cfg has neither key ED nor ES",)),
     "truncated frame": (lambda root: cut(frame(root)), ("patient002_frame01.nii.gz: damaged", "copy")),
     "empty frame": (lambda root: frame(root).write_bytes(b""), ("patient002_frame01.nii.gz: the file is empty",)),
     "all voxels NaN": (

@@ -85,6 +85,24 @@ def test_equal_volumes_give_equal_bytes_under_any_name(tmp_path: Path) -> None:
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
 
 
+@pytest.mark.parametrize("affine", [np.diag([-1.5, -1.5, 10.0, 1.0]), np.diag([2.0, 2.0, 2.0, 1.0])[[2, 0, 1, 3]]])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_the_header_says_where_the_voxels_come_from_on_every_grid(
+    tmp_path: Path, affine: np.ndarray, dtype: type
+) -> None:
+    spacing = tuple(np.linalg.norm(affine[:3, :3], axis=0))
+    save_volume(Volume(np.ones((4, 3, 2), dtype), spacing, affine), tmp_path / "a.nii.gz", description="drawn by hand")
+    assert nib.load(tmp_path / "a.nii.gz").header["descrip"].item() == b"drawn by hand"
+    np.testing.assert_allclose(load_volume(tmp_path / "a.nii.gz").affine, affine)
+
+
+@pytest.mark.parametrize("description", ["x" * 80, "grün"])
+def test_a_description_that_the_header_cannot_hold_is_refused(tmp_path: Path, description: str) -> None:
+    with pytest.raises(ValueError, match="ASCII of at most 79 characters"):
+        save_volume(volume_of(counted(4, 3, 2)), tmp_path / "a.nii.gz", description=description)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
