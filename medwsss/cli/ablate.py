@@ -150,9 +150,10 @@ def check_pseudo_labels(runs: "Iterable[tuple[PlannedRun, Standing]]") -> None:
     Raises:
         MedwsssError: one cannot, as ``train`` would find; the message names the row.
     """
-    from medwsss.cli.train import data_root, loaded_data, training_samples
+    from medwsss.cli.train import data_root, loaded_data
     from medwsss.config.segmenters import RetrainConfig
     from medwsss.engine.ablation import Standing
+    from medwsss.engine.training_sets import training_samples
 
     opened = set()
     for planned, how in runs:
@@ -161,7 +162,7 @@ def check_pseudo_labels(runs: "Iterable[tuple[PlannedRun, Standing]]") -> None:
             continue
         with _naming_row(planned):
             tags = planned.run.tags if how is Standing.BEGUN else None
-            training_samples(config, loaded_data(config.data, data_root(config.data), tags=tags))
+            training_samples(config, loaded_data(config.data, data_root(config.data), tags=tags), None)
         opened.add((config.data, config.method.pseudo))
 
 

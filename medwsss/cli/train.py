@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    import torch
+
     from medwsss.config.data import DataConfig, VolumeDataConfig
     from medwsss.config.schema import RunConfig
+    from medwsss.data.loading import VolumeData
     from medwsss.data.prepared import PreparedData
-    from medwsss.data.sample import TrainingSet
     from medwsss.engine.run_folder import RunFolder
 
 
@@ -27,9 +29,7 @@ def train(
     task: Annotated[
         str | None, typer.Option(help="For volumes: heart, lv or multi (RV, MYO, LV); heart by default.")
     ] = None,
-    method: Annotated[
-        str | None, typer.Option(help="unia, usage, retrain, or cam, the plain baseline; unia by default.")
-    ] = None,
+    method: Annotated[str | None, typer.Option(help="unia, usage, cam, retrain or seeds; unia by default.")] = None,
     with_: Annotated[
         str | None,
         typer.Option(
@@ -46,6 +46,9 @@ def train(
         typer.Option(help="Table of image-level labels; masks, if there are any, only score the held-out part."),
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Local encoder weights (.safetensors, .pth).")] = None,
+    rounds: Annotated[
+        int | None, typer.Option(help="Rounds of self-training on cine seeds, cross-fitted between folds of patients.")
+    ] = None,
     pseudo: Annotated[
         Path | None, typer.Option(help="Folder of pseudo-labels, for --method retrain (see pseudo-label).")
     ] = None,
@@ -64,7 +67,7 @@ def train(
     if dataset is not None:
         chosen("data set", dataset, DATASETS)
     if resume is not None:
-        if any((dataset, root, task, method, with_, pseudo, config, set_, tags, weights, out)):
+        if any((dataset, root, task, method, with_, rounds, pseudo, config, set_, tags, weights, out)):
             raise ConfigError("--resume takes all settings from the run: leave the other options out")
         run, settings = open_run(resume)
     else:
@@ -79,6 +82,7 @@ def train(
             "encoder": given(weights=weights),
             "method": given(pseudo=pseudo),
             "addons": chosen_add_ons(with_),
+            "self_training": given(rounds=rounds),
         }
         settings = resolved_config(dataset, method, config, set_ or [], flags, cpu=found.type == "cpu")
         run = RunFolder(out or _default_out(settings))
@@ -140,14 +144,16 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
     from medwsss.engine.run_folder import check_split_unchanged, new_run, resumable_state, without_foreign_weights
     from medwsss.engine.seeding import derived_seed
     from medwsss.engine.train import train as run_training
+    from medwsss.engine.training_sets import training_samples, uses_seeds
     from medwsss.engine.validate import validation_of
     from medwsss.methods import build_method, check_trainable
 
     check_trainable(config)
     device = torch.device(device_name)
-    state = resumable_state(run, config) if resume else None
-    data = loaded_data(config.data, data_root(config.data), tags=run.tags if resume else None)
-    samples = training_samples(config, data)
+    state = resumable_state(run, config) if resume and not in_first_stages(config, run) else None
+    data = loaded_data(config.data, data_root(config.data), tags=run.tags if resume and run.tags.is_file() else None)
+    if not uses_seeds(config):
+        samples = training_samples(config, data, None)
     validate = validation_of(data, config.inference, device)
     typer.echo(f"data: {data.source}; split {data.split_source}, hash {data.split.hash}")
     typer.echo(f"tags: {data.tags_source}; {positives(data)}")
@@ -157,9 +163,10 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
     typer.echo(f"{method.encoder.weights_note}; run folder {run.path}; device {device_name}")
     if state is not None:
         check_split_unchanged(run, state, data.split.hash)
-    with new_run(run.path, config) if state is None else nullcontext():
+    with nullcontext() if resume else new_run(run.path, config):
         write_inputs(run, config, data)
-        samples = with_seeds(config, data, samples, run)
+        if uses_seeds(config):
+            samples = training_samples(config, data, ready_seeds(config, data, run, device))
         first_step = 0 if state is None else state.step
         with RunObserver(
             run, class_names=data.labels.names, iterations=config.training.iterations, first_step=first_step
@@ -174,13 +181,18 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
                     device=device,
                     observer=observer,
                     validate=partial(validate, method),
-                    resume=resume,
+                    resume=state is not None,
                 )
             except KeyboardInterrupt:
                 if run.checkpoint("last").is_file():
                     typer.echo(f"stopped: continue with medwsss train --resume {run.path}", err=True)
                 raise
     report_held_out(config, run, method.eval(), data, device)
+
+
+def in_first_stages(config: "RunConfig", run: "RunFolder") -> bool:
+    """Whether a run with rounds of self-training was stopped before its own network had a checkpoint."""
+    return config.self_training.rounds > 0 and run.round(1).is_dir() and not run.checkpoint("last").is_file()
 
 
 def loaded_data(config: "DataConfig", root: Path, *, tags: Path | None) -> "PreparedData":
@@ -198,42 +210,51 @@ def loaded_data(config: "DataConfig", root: Path, *, tags: Path | None) -> "Prep
     return replace(stored, tags_source=tags_source(config))
 
 
-def training_samples(config: "RunConfig", data: "PreparedData") -> "TrainingSet":
-    """What a run learns from: images with their tags or, for ``retrain``, with stored pseudo-labels."""
-    from medwsss.config.segmenters import RetrainConfig, pseudo_root
-    from medwsss.data.pseudo_sets import pseudo_training_set
+def ready_seeds(config: "RunConfig", data: "PreparedData", run: "RunFolder", device: "torch.device") -> Path | None:
+    """The folder of cine seeds that the run learns from, after all rounds of self-training; None where it needs none.
 
-    if isinstance(config.method, RetrainConfig):
-        return pseudo_training_set(data, pseudo_root(config.method))
-    return data.training_set()
-
-
-def with_seeds(config: "RunConfig", data: "PreparedData", samples: "TrainingSet", run: "RunFolder") -> "TrainingSet":
-    """The samples as they are or, with add-on ``cine``, with seeds: of the folder it names, or made in the run folder.
-
-    A run that goes on keeps the seeds it has made.
+    A run that goes on keeps the seeds and the rounds it has made.
     """
-    from medwsss.cli.progress import progress
+    from medwsss.cli.observer import RunObserver
     from medwsss.data.loading import VolumeData
-    from medwsss.data.seeded_sets import seeded_training_set
+    from medwsss.engine.self_training import self_trained_labels
+    from medwsss.engine.training_sets import given_seeds, uses_seeds
+
+    if not (uses_seeds(config) and isinstance(data, VolumeData)):
+        return None
+    seeds = given_seeds(config)
+    if seeds is None:
+        seeds = run.seeds
+        write_own_seeds(config, data, seeds)
+    return self_trained_labels(
+        config,
+        data,
+        run,
+        seeds,
+        device=device,
+        observed=lambda fold, step: RunObserver(
+            fold, class_names=data.labels.names, iterations=config.training.iterations, first_step=step
+        ),
+        tell=typer.echo,
+    )
+
+
+def write_own_seeds(config: "RunConfig", data: "VolumeData", root: Path) -> None:
+    """Make the seeds of the training patients, but those that an interrupted run has made."""
+    from medwsss.cli.progress import progress
     from medwsss.engine.seed_folder import write_seed_folder
 
-    cine = config.addons.cine
-    if not (cine.enabled and isinstance(data, VolumeData)):
-        return samples
-    if cine.seeds is None:
-        typer.echo(f"cine seeds of {len(data.training)} training patients: {run.seeds}")
-        with progress() as bar:
-            write_seed_folder(
-                data,
-                data.training,
-                config.cine,
-                run.seeds,
-                image_labels=data.image_labels,
-                resume=True,
-                watched=lambda studies: bar.track(studies, description="seeding"),
-            )
-    return seeded_training_set(samples, data, cine.seeds or run.seeds)
+    typer.echo(f"cine seeds of {len(data.training)} training patients: {root}")
+    with progress() as bar:
+        write_seed_folder(
+            data,
+            data.training,
+            config.cine,
+            root,
+            image_labels=data.image_labels,
+            resume=True,
+            watched=lambda studies: bar.track(studies, description="seeding"),
+        )
 
 
 def write_inputs(run: "RunFolder", config: "RunConfig", data: "PreparedData") -> None:

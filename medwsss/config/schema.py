@@ -8,6 +8,8 @@ from medwsss.config.data import DataConfig, VolumeDataConfig
 from medwsss.config.encoder import EncoderConfig
 from medwsss.config.methods import CamBaselineConfig, MethodConfig, UsageConfig
 from medwsss.config.section import Section
+from medwsss.config.segmenters import SeedsConfig
+from medwsss.config.self_training import SelfTrainingConfig
 from medwsss.config.training import InferenceConfig, TrainingConfig
 from medwsss.config.unia import UniAConfig
 
@@ -20,6 +22,7 @@ class RunConfig(Section):
     method: MethodConfig = UniAConfig()
     addons: AddOnsConfig = AddOnsConfig()
     cine: CineConfig = CineConfig()
+    self_training: SelfTrainingConfig = SelfTrainingConfig()
     training: TrainingConfig = TrainingConfig()
     inference: InferenceConfig = InferenceConfig()
 
@@ -57,6 +60,20 @@ class RunConfig(Section):
             raise ValueError(
                 f"addons.cine.cam_weight=0 leaves seeds nothing to teach method {self.method.name}, whose labels are"
                 " its activation maps: raise it, or leave cine out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _seeds_are_of_hearts(self) -> "RunConfig":
+        own = isinstance(self.method, SeedsConfig)
+        if own and not isinstance(self.data, VolumeDataConfig):
+            raise ValueError(f"method seeds needs a beating heart, and {self.data.name} has photographs")
+        if own and self.addons.cine.enabled:
+            raise ValueError("method seeds learns from cine seeds and nothing else: leave add-on cine out")
+        if self.self_training.rounds > 0 and not (own or self.addons.cine.enabled):
+            raise ValueError(
+                f"self_training.rounds repairs cine seeds, and method {self.method.name} has none: use method seeds, or"
+                " add-on cine"
             )
         return self
 

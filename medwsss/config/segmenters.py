@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from medwsss.config.maps import DecoderConfig
-from medwsss.config.section import Count, Fraction, Section, Weight
+from medwsss.config.section import Count, Fraction, Section
 from medwsss.errors import ConfigError
 
 
@@ -44,33 +44,17 @@ class RetrainConfig(SegmenterConfig):
     or all alike."""
 
 
-class SelfTrainingConfig(Section):
-    """Rounds in which networks repair the labels they learned from; no mask takes part in any decision."""
-
-    rounds: Annotated[int, Field(ge=0)] = 0
-    """Rounds at most, before the network that is kept is trained; 0 trains it on the seeds."""
-    folds: Annotated[int, Field(ge=2)] = 3
-    """Parts of the training patients: the labels of each come from a network that was trained on the others."""
-    network_share: Fraction = 0.5
-    """What the network's probability counts in a label; the blurred labels it learned from count the rest."""
-    blur_mm: Weight = 2.25
-    """Blur of those labels, in mm: as far as a contour may be off."""
-    settled: Fraction = 0.98
-    """Rounds end once the new labels agree with the last ones by this mean Dice."""
-    muscle_tolerance: Weight = 0.02
-    """Rounds end, and the last labels are kept, once the median relative difference of the muscle's volume between
-    ED and ES grows by more than this: muscle is conserved, so labels that drift lose it."""
-
-
 class SeedsConfig(SegmenterConfig):
     """A segmentation network trained on cine seeds alone, from one frame at a time: the plain baseline of the prior."""
 
     name: Literal["seeds"] = "seeds"
+    seeds: Path | None = None
+    """Folder that ``medwsss seeds`` wrote for this task; null makes the seeds of the training patients first, in the
+    run folder."""
     loss: Literal["mean", "balanced", "dice"] = "dice"
     weights: Literal["stored", "probability", "none"] = "none"
     """Weigh pixels by the confidence of the seeds, by the probability that this network gives their label, or all
     alike."""
-    self_training: SelfTrainingConfig = SelfTrainingConfig()
 
 
 def pseudo_root(config: RetrainConfig) -> Path:

@@ -56,8 +56,12 @@ class RunFolder:
 
     @property
     def seeds(self) -> Path:
-        """Of add-on ``cine``: the folder of seeds of the training patients, where the run has made them itself."""
+        """The folder of cine seeds of the training patients, where the run has made them itself."""
         return self.path / "seeds"
+
+    def round(self, number: int) -> Path:
+        """Of self-training, counted from 1: networks of the folds, and the labels they have made."""
+        return self.path / f"round-{number}"
 
     @property
     def weights(self) -> Path:
@@ -118,7 +122,7 @@ def new_run(path: Path, config: LearningConfig) -> Iterator[RunFolder]:
         _write_settings(run, config)
         yield run
     except BaseException:
-        if not (run.metrics.exists() or run.checkpoint("last").exists()):
+        if not (run.metrics.exists() or run.checkpoint("last").exists() or run.round(1).exists()):
             _take_back(run, folder_too=not existed)
         raise
 

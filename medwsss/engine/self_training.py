@@ -1,0 +1,208 @@
+"""Rounds of self-training: every training patient is labelled anew by a network that has not learned from them.
+
+A round cuts the training patients into folds, trains the run's own method on the labels of all folds but one, segments
+the patients of that one with their tags, and mixes what it says with the seeds. Masks decide nothing: rounds end by how
+much labels still change, and by whether the heart's muscle keeps its volume.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from medwsss.config.schema import RunConfig
+from medwsss.data.acdc import PHASES, Study, case_id, load_frame
+from medwsss.data.folds import WithoutPatients, draw_folds
+from medwsss.data.image_labels import write_image_labels
+from medwsss.data.loading import VolumeData
+from medwsss.data.pseudo_folder import (
+    RECORD,
+    PseudoFolder,
+    PseudoRecord,
+    claim_pseudo_folder,
+    read_pseudo_record,
+    write_pseudo_record,
+)
+from medwsss.data.slices import slice_keys
+from medwsss.data.splits import Split, write_split
+from medwsss.engine.checkpoint import read_state
+from medwsss.engine.infer import segment_volume
+from medwsss.engine.predict import study_items, tags_of
+from medwsss.engine.round_verdict import round_verdict
+from medwsss.engine.run_folder import RunFolder, new_run, without_foreign_weights
+from medwsss.engine.seeding import derived_seed
+from medwsss.engine.train import Observer, train
+from medwsss.engine.training_sets import given_seeds, training_samples, with_given_seeds
+from medwsss.methods import build_method
+from medwsss.methods.method import Explanation, Method
+from medwsss.refinement.components import keep_largest_components
+from medwsss.refinement.label_mixing import mixed_probs
+from medwsss.volumes.io import load_label_volume, save_volume
+from medwsss.volumes.reassembly import reassemble
+from medwsss.volumes.slicing import slices_of
+from medwsss.volumes.volume import Volume
+
+Observed = Callable[[RunFolder, int], AbstractContextManager[Observer[Explanation]]]
+"""Watches the training of one fold, from the step on at which it starts."""
+
+
+def self_trained_labels(
+    config: RunConfig,
+    data: VolumeData,
+    run: RunFolder,
+    seeds: Path,
+    *,
+    device: torch.device,
+    observed: Observed,
+    tell: Callable[[str], None],
+) -> Path:
+    """The folder of labels that the rounds end with; ``seeds`` itself where there are none or the first one drifts.
+
+    What is complete in the run folder stays, so that an interrupted run goes on where it stopped.
+
+    Args:
+        config: of the whole run; networks of folds are its method, settings and length.
+        data: images, split and tags.
+        run: where ``round-N`` go.
+        seeds: folder of cine seeds of the training patients.
+        device: where networks train and predict.
+        observed: see ``Observed``.
+        tell: takes a line on each round.
+
+    Raises:
+        SplitError: there are fewer training patients than folds.
+        TrainingError, DatasetError, VolumeError, OutputError: as training and prediction raise them.
+    """
+    labels = seeds
+    for number in range(1, config.self_training.rounds + 1):
+        made = _round(config, data, run.round(number), seeds=seeds, labels=labels, device=device, observed=observed)
+        verdict = round_verdict(data, before=labels, after=made)
+        end = verdict.ends(config.self_training)
+        kept = "kept the labels before, because the muscle drifts" if end == "drift" else "kept"
+        tell(
+            f"round {number}: Dice with the labels before {verdict.agreement:.3f}, muscle between ED and ES changes by"
+            f" {verdict.muscle_change:.3f} (before {verdict.muscle_change_before:.3f}); {kept}"
+        )
+        if end == "drift":
+            return labels
+        labels = made
+        if end == "settled":
+            break
+    return labels
+
+
+def _round(
+    config: RunConfig,
+    data: VolumeData,
+    root: Path,
+    *,
+    seeds: Path,
+    labels: Path,
+    device: torch.device,
+    observed: Observed,
+) -> Path:
+    """One round into ``root``; gives the folder of its labels."""
+    settings, out = config.self_training, root / "labels"
+    if (out / RECORD).is_file():
+        return out
+    sources = PseudoFolder(seeds, read_pseudo_record(seeds / RECORD))
+    record = PseudoRecord(
+        dataset=data.config.name,
+        task=data.labels.name,
+        classes=data.labels.names,
+        split_hash=data.split.hash,
+        suffix=".nii.gz",
+        names=tuple(case_id(study, phase) for study in data.training for phase in PHASES),
+        provenance={
+            "source": "self-training", "method": config.method.name, "learned from": labels.name, "seeds": seeds.name,
+            "settings": settings.model_dump(mode="json"),
+        },
+    )  # fmt: skip
+    folder = claim_pseudo_folder(out, record, maps=(), resume=True)
+    groups = {study.patient: study.group for study in data.training}
+    for index, fold in enumerate(draw_folds(groups, folds=settings.folds, seed=config.training.seed), start=1):
+        studies = [study for study in data.training if study.patient in fold]
+        if all(folder.labels_file(case_id(study, phase)).is_file() for study in studies for phase in PHASES):
+            continue
+        fold_run = RunFolder(root / f"fold-{index}")
+        method = _fold_network(
+            with_given_seeds(config, labels), data, fold_run, studies, device=device, observed=observed
+        )
+        for study in studies:
+            _label_study(method, study, data, config, sources, folder, device=device)
+    write_pseudo_record(out, record)
+    return out
+
+
+def _fold_network(
+    config: RunConfig,
+    data: VolumeData,
+    run: RunFolder,
+    left_out: list[Study],
+    *,
+    device: torch.device,
+    observed: Observed,
+) -> Method:
+    """The run's method, trained without some patients; it goes on from a checkpoint if there is one."""
+    patients = {study.patient for study in left_out}
+    keys = slice_keys(data.training, data.cache, data.config.grid)
+    samples = WithoutPatients(training_samples(config, data, given_seeds(config)), keys, patients)
+    resume = run.checkpoint("last").is_file()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(config.training.seed, "initialisation"))
+        method = build_method(without_foreign_weights(config) if resume else config, data.labels)
+    with nullcontext() if run.config.is_file() else new_run(run.path, config):
+        others = tuple(patient for patient in data.split.train if patient not in patients)
+        write_split(Split(others, tuple(sorted(patients)), config.training.seed), run.split)
+        write_image_labels(data.image_labels, run.tags)
+        first_step = read_state(run.checkpoint("last")).step if resume else 0
+        with observed(run, first_step) as observer:
+            train(
+                method, samples, config, run, split_hash=data.split.hash, device=device, observer=observer,
+                validate=None, resume=resume,
+            )  # fmt: skip
+    return method.eval()
+
+
+def _label_study(
+    method: Method,
+    study: Study,
+    data: VolumeData,
+    config: RunConfig,
+    seeds: PseudoFolder,
+    out: PseudoFolder,
+    *,
+    device: torch.device,
+) -> None:
+    """Write weights and, last, labels of both phases."""
+    for item, phase in zip(study_items([study], frames="ed-es"), PHASES, strict=True):
+        volume = load_frame(study.frames[phase])
+        tags = tags_of(item, volume, data.image_labels)
+        found = segment_volume(
+            method,
+            volume,
+            grid=data.config.grid,
+            inference=config.inference,
+            device=device,
+            image_labels=tags,
+            name=item.name,
+        )
+        labels, weights = _mixed(found.probs, load_label_volume(seeds.labels_file(item.name)), config, tags)
+        save_volume(weights, out.weights_file(item.name))
+        save_volume(labels, out.labels_file(item.name), description="medwsss: labels of self-training")
+
+
+def _mixed(probs: Volume, seeds: Volume, config: RunConfig, tags: np.ndarray) -> tuple[Volume, Volume]:
+    """Labels of tagged classes only, and the probability of each."""
+    settings, native = config.self_training, slices_of(seeds)
+    blur = tuple(settings.blur_mm / spacing for spacing in native.spacing_mm)
+    channels = np.stack([slices_of(probs.frame(index)).array for index in range(probs.frames)], axis=1)
+    mixed = mixed_probs(channels, native.array, share=settings.network_share, blur=(blur[0], blur[1]))
+    mixed[:, 1:] *= tags[:, :, None, None]
+    labels = mixed.argmax(axis=1).astype(np.uint8)
+    if config.inference.largest_components:
+        labels = keep_largest_components(labels)
+    weights = np.take_along_axis(mixed, labels[:, None].astype(np.int64), axis=1)[:, 0]
+    return reassemble(labels, like=seeds), reassemble(weights.astype(np.float32), like=seeds)
