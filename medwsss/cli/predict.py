@@ -17,6 +17,10 @@ def predict(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the label files.")],
+    also: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RUN", help="Volumes: average with another run of the same task; may be repeated."),
+    ] = None,
     tags: Annotated[Path | None, typer.Option(help="Table of image-level labels; not needed.")] = None,
     save: Annotated[
         list[str] | None,
@@ -67,9 +71,10 @@ def predict(
             checkpoint=checkpoint,
             device=found,
             overwrite=overwrite,
+            also=also or [],
         )
     else:
-        refuse_options("a run on photographs", {"--frames": frames})
+        refuse_options("a run on photographs", {"--frames": frames, "--also": also})
         failed = predict_photographs(
             folder,
             config,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from medwsss.engine.predict import Item
     from medwsss.engine.run_folder import RunFolder
     from medwsss.labels import LabelSet
+    from medwsss.methods.method import Predictor
 
 
 def predict_volumes(
@@ -29,12 +30,12 @@ def predict_volumes(
     checkpoint: str,
     device: "torch.device",
     overwrite: bool,
+    also: Sequence[Path] = (),
 ) -> dict[str, str]:
-    """Segment every input; answers the items that failed, with the reason."""
+    """Segment every input, with the mean of the run and ``also``; answers the items that failed, with the reason."""
     from medwsss.cli.progress import progress
     from medwsss.config.data import VolumeDataConfig
     from medwsss.engine.predict import claim_outputs, predict_item, write_record
-    from medwsss.engine.run_folder import load_method
     from medwsss.errors import MedwsssError
     from medwsss.labels import ACDC_TASKS
 
@@ -42,7 +43,7 @@ def predict_volumes(
     labels = ACDC_TASKS[config.data.task].labels
     items = [item for path in inputs for item in find_items(path, frames)]
     image_labels = read_tags(tags, items, labels) if tags else None
-    method = load_method(run, config, labels, checkpoint=checkpoint).to(device)
+    method = ensemble([(run, config), *(fitting_run(path, config) for path in also)], labels, checkpoint, device)
     claim_outputs(out, items, overwrite=overwrite)
     failed: dict[str, str] = {}
     with progress() as bar:
@@ -62,10 +63,49 @@ def predict_volumes(
             except MedwsssError as error:
                 failed[item.name] = str(error)
     write_record(
-        out, items, config=config, labels=labels, run=run.path, checkpoint=checkpoint, tags=tags, failed=failed
+        out,
+        items,
+        config=config,
+        labels=labels,
+        run=run.path,
+        checkpoint=checkpoint,
+        tags=tags,
+        failed=failed,
+        also=also,
     )
     typer.echo(f"{len(items) - len(failed)} volumes segmented, in {out}")
     return failed
+
+
+def fitting_run(path: Path, config: "RunConfig") -> "tuple[RunFolder, RunConfig]":
+    """A further run for the mean.
+
+    Raises:
+        CheckpointError: the folder is not a run.
+        ConfigError: it segments something else, or on another grid.
+    """
+    from medwsss.config.data import VolumeDataConfig
+    from medwsss.engine.run_folder import open_run
+    from medwsss.errors import ConfigError
+
+    assert isinstance(config.data, VolumeDataConfig)
+    run, other = open_run(path)
+    if not isinstance(other.data, VolumeDataConfig) or other.data.task != config.data.task:
+        raise ConfigError(f"--also {path} was not trained for task {config.data.task}: average runs of one task")
+    if other.data.grid != config.data.grid:
+        raise ConfigError(f"--also {path} sees slices on another grid (data.grid): average runs of one grid")
+    return run, other
+
+
+def ensemble(
+    runs: "Sequence[tuple[RunFolder, RunConfig]]", labels: "LabelSet", checkpoint: str, device: "torch.device"
+) -> "Predictor":
+    """The method of a run, or of several as one."""
+    from medwsss.engine.run_folder import load_method
+    from medwsss.methods.ensemble import Ensemble
+
+    members = [load_method(run, config, labels, checkpoint=checkpoint).to(device) for run, config in runs]
+    return members[0] if len(members) == 1 else Ensemble(members)
 
 
 def find_items(path: Path, frames: str) -> "list[Item]":

@@ -69,11 +69,25 @@ def training_time(run: "RunFolder", iterations: int) -> str:
 
 
 def supervision(config: "RunConfig", run: "RunFolder") -> str:
-    """What the run has learned from: image-level labels or pseudo-labels and what made those, and cine seeds."""
-    cine = config.addons.cine
-    if not cine.enabled:
+    """What the run has learned from: tags, pseudo-labels and what made those, cine seeds and what they went through."""
+    from medwsss.config.segmenters import SeedsConfig
+    from medwsss.engine.training_sets import uses_seeds
+
+    if not uses_seeds(config):
         return _labels_learned(config, run)
-    return f"{_labels_learned(config, run)}, and cine seeds in {cine.seeds or run.seeds}"
+    others = "image-level labels" if isinstance(config.method, SeedsConfig) else _labels_learned(config, run)
+    return f"{others} and cine seeds (motion and cardiac anatomy, no mask){_rounds(run)}"
+
+
+def _rounds(run: "RunFolder") -> str:
+    from medwsss.data.records import read_record
+
+    used = read_record(run.cine) or {}
+    kept = used.get("rounds", 0)
+    rounds = f", after {kept} {'round' if kept == 1 else 'rounds'} of self-training" if kept else ""
+    patients = {name.split("_")[0] for name in used.get("left_out", {})}
+    missing = f"; the prior does not fit {len(patients)} training patients ({', '.join(sorted(patients))})"
+    return rounds + (missing if patients else "")
 
 
 def _labels_learned(config: "RunConfig", run: "RunFolder") -> str:

@@ -12,11 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    import torch
-
     from medwsss.config.data import DataConfig, VolumeDataConfig
     from medwsss.config.schema import RunConfig
-    from medwsss.data.loading import VolumeData
     from medwsss.data.prepared import PreparedData
     from medwsss.engine.run_folder import RunFolder
 
@@ -138,6 +135,7 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
     """Everything after the settings are known; the run folder is touched once data, weights and checkpoint are good."""
     import torch
 
+    from medwsss.cli.cine_stages import in_first_stages, ready_seeds
     from medwsss.cli.held_out import report_held_out
     from medwsss.cli.observer import RunObserver
     from medwsss.cli.run_notes import positives
@@ -190,11 +188,6 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
     report_held_out(config, run, method.eval(), data, device)
 
 
-def in_first_stages(config: "RunConfig", run: "RunFolder") -> bool:
-    """Whether a run with rounds of self-training was stopped before its own network had a checkpoint."""
-    return config.self_training.rounds > 0 and run.round(1).is_dir() and not run.checkpoint("last").is_file()
-
-
 def loaded_data(config: "DataConfig", root: Path, *, tags: Path | None) -> "PreparedData":
     """The data set, with the ``tags`` that a run has stored, so that going on with it opens no mask either.
 
@@ -208,53 +201,6 @@ def loaded_data(config: "DataConfig", root: Path, *, tags: Path | None) -> "Prep
             return prepared_data(config, root, Path(scratch) / "tags.csv")
     stored = prepared_data(config.model_copy(update={"tags": tags}), root, tags)
     return replace(stored, tags_source=tags_source(config))
-
-
-def ready_seeds(config: "RunConfig", data: "PreparedData", run: "RunFolder", device: "torch.device") -> Path | None:
-    """The folder of cine seeds that the run learns from, after all rounds of self-training; None where it needs none.
-
-    A run that goes on keeps the seeds and the rounds it has made.
-    """
-    from medwsss.cli.observer import RunObserver
-    from medwsss.data.loading import VolumeData
-    from medwsss.engine.self_training import self_trained_labels
-    from medwsss.engine.training_sets import given_seeds, uses_seeds
-
-    if not (uses_seeds(config) and isinstance(data, VolumeData)):
-        return None
-    seeds = given_seeds(config)
-    if seeds is None:
-        seeds = run.seeds
-        write_own_seeds(config, data, seeds)
-    return self_trained_labels(
-        config,
-        data,
-        run,
-        seeds,
-        device=device,
-        observed=lambda fold, step: RunObserver(
-            fold, class_names=data.labels.names, iterations=config.training.iterations, first_step=step
-        ),
-        tell=typer.echo,
-    )
-
-
-def write_own_seeds(config: "RunConfig", data: "VolumeData", root: Path) -> None:
-    """Make the seeds of the training patients, but those that an interrupted run has made."""
-    from medwsss.cli.progress import progress
-    from medwsss.engine.seed_folder import write_seed_folder
-
-    typer.echo(f"cine seeds of {len(data.training)} training patients: {root}")
-    with progress() as bar:
-        write_seed_folder(
-            data,
-            data.training,
-            config.cine,
-            root,
-            image_labels=data.image_labels,
-            resume=True,
-            watched=lambda studies: bar.track(studies, description="seeding"),
-        )
 
 
 def write_inputs(run: "RunFolder", config: "RunConfig", data: "PreparedData") -> None:

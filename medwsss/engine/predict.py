@@ -22,7 +22,7 @@ from medwsss.data.sample import SliceKey
 from medwsss.engine.infer import Segmentation, segment_volume, volume_cams
 from medwsss.errors import DatasetError, ImageLabelsError, MedwsssWarning, OutputError
 from medwsss.labels import ACDC_TASKS, LabelSet
-from medwsss.methods.method import Method
+from medwsss.methods.method import Predictor
 from medwsss.volumes.io import NIFTI_SUFFIXES, load_volume, save_volume, volume_stem
 from medwsss.volumes.slicing import slices_of
 from medwsss.volumes.volume import Volume
@@ -87,7 +87,7 @@ def file_items(path: Path) -> list[Item]:
 
 
 def predict_item(
-    method: Method,
+    method: Predictor,
     item: Item,
     out: Path,
     *,
@@ -147,6 +147,7 @@ def write_record(
     checkpoint: str,
     tags: Path | None,
     failed: Mapping[str, str],
+    also: Sequence[Path] = (),
 ) -> None:
     """What the folder holds and how it was made, for ``medwsss evaluate`` and for people.
 
@@ -160,6 +161,7 @@ def write_record(
         "method": config.method.name,
         "run": str(run),
         "checkpoint": checkpoint,
+        "also": [str(path) for path in also],
         "cases": [item.name for item in items if item.name not in failed],
         "failed": dict(failed),
     }

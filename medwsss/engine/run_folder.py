@@ -59,6 +59,11 @@ class RunFolder:
         """The folder of cine seeds of the training patients, where the run has made them itself."""
         return self.path / "seeds"
 
+    @property
+    def cine(self) -> Path:
+        """Of a run that cine seeds teach: which folder of labels it learned from in the end, and what it lacks."""
+        return self.path / "cine.json"
+
     def round(self, number: int) -> Path:
         """Of self-training, counted from 1: networks of the folds, and the labels they have made."""
         return self.path / f"round-{number}"
@@ -138,7 +143,7 @@ def _write_settings(run: RunFolder, config: LearningConfig) -> None:
 
 def _take_back(run: RunFolder, *, folder_too: bool) -> None:
     with suppress(OSError):
-        for file in (run.config, run.versions, run.split, run.tags, run.pseudo):
+        for file in (run.config, run.versions, run.split, run.tags, run.pseudo, run.cine):
             file.unlink(missing_ok=True)
         for folder in (run.tensorboard, run.seeds):
             shutil.rmtree(folder, ignore_errors=True)

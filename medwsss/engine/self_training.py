@@ -5,7 +5,7 @@ the patients of that one with their tags, and mixes what it says with the seeds.
 much labels still change, and by whether the heart's muscle keeps its volume.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -75,9 +75,15 @@ def self_trained_labels(
         SplitError: there are fewer training patients than folds.
         TrainingError, DatasetError, VolumeError, OutputError: as training and prediction raise them.
     """
+    if config.self_training.rounds == 0:
+        return seeds
+    groups = {study.patient: study.group for study in data.training}
+    folds = draw_folds(groups, folds=config.self_training.folds, seed=config.training.seed)
     labels = seeds
     for number in range(1, config.self_training.rounds + 1):
-        made = _round(config, data, run.round(number), seeds=seeds, labels=labels, device=device, observed=observed)
+        made = _round(
+            config, data, run.round(number), folds, seeds=seeds, labels=labels, device=device, observed=observed
+        )
         verdict = round_verdict(data, before=labels, after=made)
         end = verdict.ends(config.self_training)
         kept = "kept the labels before, because the muscle drifts" if end == "drift" else "kept"
@@ -97,6 +103,7 @@ def _round(
     config: RunConfig,
     data: VolumeData,
     root: Path,
+    folds: Sequence[Sequence[str]],
     *,
     seeds: Path,
     labels: Path,
@@ -121,8 +128,7 @@ def _round(
         },
     )  # fmt: skip
     folder = claim_pseudo_folder(out, record, maps=(), resume=True)
-    groups = {study.patient: study.group for study in data.training}
-    for index, fold in enumerate(draw_folds(groups, folds=settings.folds, seed=config.training.seed), start=1):
+    for index, fold in enumerate(folds, start=1):
         studies = [study for study in data.training if study.patient in fold]
         if all(folder.labels_file(case_id(study, phase)).is_file() for study in studies for phase in PHASES):
             continue

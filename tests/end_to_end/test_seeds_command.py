@@ -4,30 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes.acdc import fake_patients, write_acdc
 from fakes.beating_heart import beating_heart
+from fakes.cine import write_beating_acdc
 from fakes.command_line import medwsss, tiny_config_file
 
 from medwsss.data.acdc import find_studies
 from medwsss.data.pseudo_folder import read_pseudo_record
-from medwsss.volumes.io import load_label_volume, load_volume, save_volume
-from medwsss.volumes.volume import Volume
+from medwsss.volumes.io import load_label_volume, load_volume
 
 
 @pytest.fixture(scope="module")
 def acdc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five patients with a drawn beating heart; the last one stands still."""
-    root = write_acdc(tmp_path_factory.mktemp("seeds") / "acdc", fake_patients(5))
-    for study in find_studies(root):
-        for phase, frame in study.frames.items():
-            scene = beating_heart("ED" if study.patient == "patient005" else phase)
-            affine = np.diag([-1.5, -1.5, 10.0, 1.0])
-            for array, path in (
-                ((255 * scene.image).astype(np.int16), frame.path),
-                (scene.codes, frame.path.with_name(frame.path.name.replace(".nii", "_gt.nii"))),
-            ):
-                save_volume(Volume(array.transpose(2, 1, 0).copy(), (1.5, 1.5, 10.0), affine), path)
-    return root
+    return write_beating_acdc(tmp_path_factory.mktemp("seeds") / "acdc")
 
 
 @pytest.fixture(scope="module")

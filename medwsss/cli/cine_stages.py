@@ -1,0 +1,78 @@
+"""What comes before training where cine seeds teach: the seeds themselves, and rounds of self-training."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    import torch
+
+    from medwsss.config.schema import RunConfig
+    from medwsss.data.loading import VolumeData
+    from medwsss.data.prepared import PreparedData
+    from medwsss.engine.run_folder import RunFolder
+
+
+def in_first_stages(config: "RunConfig", run: "RunFolder") -> bool:
+    """Whether a run with rounds of self-training was stopped before its own network had a checkpoint."""
+    return config.self_training.rounds > 0 and run.round(1).is_dir() and not run.checkpoint("last").is_file()
+
+
+def ready_seeds(config: "RunConfig", data: "PreparedData", run: "RunFolder", device: "torch.device") -> Path | None:
+    """The folder of cine seeds that the run learns from, after all rounds of self-training; None where it needs none.
+
+    A run that goes on keeps the seeds and the rounds it has made.
+    """
+    from medwsss.cli.observer import RunObserver
+    from medwsss.data.loading import VolumeData
+    from medwsss.engine.self_training import self_trained_labels
+    from medwsss.engine.training_sets import given_seeds, uses_seeds
+
+    if not (uses_seeds(config) and isinstance(data, VolumeData)):
+        return None
+    seeds = given_seeds(config)
+    if seeds is None:
+        seeds = run.seeds
+        write_own_seeds(config, data, seeds)
+    labels = self_trained_labels(
+        config,
+        data,
+        run,
+        seeds,
+        device=device,
+        observed=lambda fold, step: RunObserver(
+            fold, class_names=data.labels.names, iterations=config.training.iterations, first_step=step
+        ),
+        tell=typer.echo,
+    )
+    note_labels(run, seeds, labels)
+    return labels
+
+
+def note_labels(run: "RunFolder", seeds: Path, labels: Path) -> None:
+    """Store which folder teaches in the end, after how many rounds, and which cases the prior has left out."""
+    from medwsss.data.pseudo_folder import RECORD, read_pseudo_record
+    from medwsss.data.records import save_record
+
+    rounds = 0 if labels == seeds else int(labels.parent.name.removeprefix("round-"))
+    left_out = read_pseudo_record(seeds / RECORD).left_out
+    save_record(run.cine, {"labels": str(labels), "rounds": rounds, "left_out": left_out})
+
+
+def write_own_seeds(config: "RunConfig", data: "VolumeData", root: Path) -> None:
+    """Make the seeds of the training patients, but those that an interrupted run has made."""
+    from medwsss.cli.progress import progress
+    from medwsss.engine.seed_folder import write_seed_folder
+
+    typer.echo(f"cine seeds of {len(data.training)} training patients: {root}")
+    with progress() as bar:
+        write_seed_folder(
+            data,
+            data.training,
+            config.cine,
+            root,
+            image_labels=data.image_labels,
+            resume=True,
+            watched=lambda studies: bar.track(studies, description="seeding"),
+        )
