@@ -298,3 +298,13 @@ def test_weights_of_a_linear_embedding_do_not_fit_a_convolutional_stem(tmp_path:
     save_weights(tiny().vit, tmp_path / "weights.safetensors", origin="a test")
     with pytest.raises(WeightsError, match="does not fit this encoder"):
         tiny(stem="convolutional", weights=tmp_path / "weights.safetensors")
+
+
+@pytest.mark.parametrize("stem", ["linear", "convolutional"])
+def test_hidden_patches_work_in_half_precision_too(stem: str) -> None:
+    images, token = torch.rand(1, 3, 32, 32), torch.rand(24)
+    half, full = (
+        tiny(stem=stem, precision=name).masked_tokens(images, HALF, token) for name in ("bfloat16", "float32")
+    )
+    assert half.dtype == torch.float32
+    assert (half - full).abs().max() < 0.1  # tokens are normalised: bfloat16 keeps about two digits
