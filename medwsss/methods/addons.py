@@ -16,6 +16,7 @@ from medwsss.methods.addon_hfpl import FeatureSimilarity, ImportanceSampling
 from medwsss.methods.addon_urn import ResponseScaling
 from medwsss.methods.method import Explanation, LossTerms, Method, Prediction
 from medwsss.models.encoder import Encoder
+from medwsss.models.segmenter import UNetSegmenter
 
 
 @runtime_checkable
@@ -46,7 +47,7 @@ class WithAddOns(Method):
         self.add_ons = tuple(add_ons)
 
     @property
-    def encoder(self) -> Encoder:  # type: ignore[override]  # the method's, under one name only in the state
+    def encoder(self) -> Encoder | UNetSegmenter:  # type: ignore[override]  # the method's, under one name only in the state
         return self.method.encoder
 
     @property

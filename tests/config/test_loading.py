@@ -235,6 +235,15 @@ def test_a_shorter_run_keeps_the_order_of_the_papers_schedule() -> None:
         (["addons.urn.refine=crf"], "addons.urn.refine=crf needs colours"),
         (["addons.urn.scales=[0.5]"], "addons.urn.scales must hold two or more exponents"),
         (["addons.urn.enabled=true", "method.segmentation_weight=0"], "addons.urn weighs the segmentation loss"),
+        (
+            ["data.name=voc", "data.root=x", "addons.cine.enabled=true"],
+            "needs a beating heart, and voc has photographs",
+        ),
+        (["data.name=coco", "data.root=x", "addons.cine.enabled=true"], "coco has photographs: leave cine out"),
+        (
+            ["method.name=cam", "addons.cine.enabled=true", "addons.cine.cam_weight=0"],
+            "leaves seeds nothing to teach method cam",
+        ),
     ],
 )
 def test_settings_that_cannot_work_together_are_refused(assignments: list[str], message: str) -> None:

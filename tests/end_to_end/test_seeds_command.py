@@ -1,6 +1,8 @@
 """From a folder of studies to seeds and a network trained on them, through the real command line."""
 
+import json
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -59,6 +61,45 @@ def test_a_network_trains_on_them(acdc: Path, made: Path, tmp_path: Path) -> Non
     )  # fmt: skip
     assert answer.code == 0, answer.err
     assert "source cine" in (tmp_path / "run" / "report" / "report.md").read_text()
+
+
+def test_unia_makes_the_seeds_of_its_training_patients_and_a_resumed_run_keeps_them(acdc: Path, tmp_path: Path) -> None:
+    config = tiny_config_file(tmp_path, data={"grid": {"crop": 64}, "task": "multi"})
+    run = tmp_path / "run"
+    arguments = ("train", "--root", acdc, "--config", config, "--with", "cine", "--device", "cpu", "--out", run)
+    answer = medwsss(*arguments)
+    assert answer.code == 0, answer.err
+    train = json.loads((run / "split.json").read_text())["train"]
+    assert {path.name[:10] for path in (run / "seeds" / "labels").iterdir()} == set(train)
+    assert "image-level labels, and cine seeds in" in (run / "report" / "report.md").read_text()
+    assert ",cine," in (run / "metrics.csv").read_text()
+    with mock.patch("medwsss.engine.seed_folder.study_seeds", side_effect=AssertionError("made again")):
+        resumed = medwsss("train", "--resume", run)
+    assert resumed.code == 0, resumed.err
+
+
+def test_seeds_of_a_folder_join_stored_labels_and_a_cam(acdc: Path, made: Path, tmp_path: Path) -> None:
+    config = tiny_config_file(tmp_path, data={"grid": {"crop": 64}, "task": "multi"})
+    for method in (("retrain", "--pseudo", made), ("cam",)):
+        run = tmp_path / method[0]
+        answer = medwsss(
+            "train", "--root", acdc, "--config", config, "--method", *method, "--with", "cine",
+            "--set", f"addons.cine.seeds={made}", "--device", "cpu", "--out", run,
+        )  # fmt: skip
+        assert answer.code == 0, answer.err
+        assert f"cine seeds in {made}" in (run / "report" / "report.md").read_text()
+        assert not (run / "seeds").exists()
+
+
+def test_a_folder_that_holds_no_seeds_leaves_no_run_behind(acdc: Path, tmp_path: Path) -> None:
+    config = tiny_config_file(tmp_path, data={"grid": {"crop": 64}, "task": "multi"})
+    answer = medwsss(
+        "train", "--root", acdc, "--config", config, "--with", "cine", "--device", "cpu",
+        "--set", f"addons.cine.seeds={tmp_path}", "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert answer.code == 2
+    assert "holds no complete pseudo-labels" in answer.err
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import itertools
 import pytest
 import torch
 
-from medwsss.refinement.mutual_complementing import complement
+from medwsss.refinement.mutual_complementing import complement, complement_with_prior
 
 CLASSES = (1, 2)
 
@@ -68,3 +68,63 @@ def test_maps_of_other_shapes_or_floats_are_refused_by_name() -> None:
         function(labels, labels, labels[:, :1])
     with pytest.raises(ValueError, match="colour_labels"):
         function(labels, labels.float(), labels)
+
+
+# --- with a prior
+
+SURE, UNSURE, THRESHOLD = 0.5, 0.49, 0.5
+"""Confidence at the threshold is enough."""
+
+
+def pixel_with_prior(p: int, p4: int, confidence: float) -> int:
+    """The rule for one pixel, case by case."""
+    if p4 == 255:
+        return p
+    if confidence >= THRESHOLD or p4 == p:
+        return p4
+    return 255
+
+
+@pytest.mark.parametrize("confidence", [SURE, UNSURE])
+def test_the_truth_table_with_a_prior_follows_the_rule(confidence: float) -> None:
+    table = list(itertools.product((0, 1, 2, 255), repeat=2))
+    p, p4 = torch.tensor(table).T.reshape(2, 1, 4, 4)
+    expected = torch.tensor([pixel_with_prior(*row, confidence) for row in table]).view(1, 4, 4)
+    found = complement_with_prior(p, p4, torch.full((1, 4, 4), confidence), threshold=THRESHOLD)
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("p", "p4", "confidence", "expected", "reason"),
+    [
+        (1, 2, SURE, 2, "a confident prior overrules"),
+        (1, 0, SURE, 0, "with background, too"),
+        (1, 2, UNSURE, 255, "an unsure one that disagrees leaves the pixel open"),
+        (255, 2, UNSURE, 255, "an undecided label is no second witness"),
+        (0, 0, UNSURE, 0, "agreement on background is agreement"),
+        (2, 2, UNSURE, 2, "a second witness is enough"),
+        (1, 255, SURE, 1, "no prior, no change, whatever the confidence"),
+    ],
+)
+def test_each_rule_of_the_prior_on_one_pixel(p: int, p4: int, confidence: float, expected: int, reason: str) -> None:
+    maps = (torch.full((1, 1, 1), label) for label in (p, p4))
+    found = complement_with_prior(*maps, torch.full((1, 1, 1), confidence), threshold=THRESHOLD)
+    assert found.item() == expected, reason
+
+
+def test_a_threshold_of_zero_believes_every_seed() -> None:
+    labels, prior = torch.tensor([[1, 255, 0, 2]]), torch.tensor([[2, 1, 255, 0]])
+    assert complement_with_prior(labels, prior, torch.zeros(1, 4), threshold=0.0).tolist() == [[2, 1, 0, 0]]
+
+
+def test_maps_that_do_not_fit_the_prior_are_refused_by_name() -> None:
+    labels, confidence = torch.zeros(1, 2, 2, dtype=torch.uint8), torch.zeros(1, 2, 2)
+    function = inspect.unwrap(complement_with_prior)
+    with pytest.raises(ValueError, match="prior_labels has shape"):
+        function(labels, labels[:, :1], confidence, threshold=0.5)
+    with pytest.raises(ValueError, match="confidence has shape"):
+        function(labels, labels, confidence[:, :1], threshold=0.5)
+    with pytest.raises(ValueError, match="prior_labels must hold integers"):
+        function(labels, confidence, confidence, threshold=0.5)
+    with pytest.raises(ValueError, match=r"threshold must be in \[0, 1\], got 1.5"):
+        function(labels, labels, confidence, threshold=1.5)
