@@ -19,23 +19,22 @@ def in_first_stages(config: "RunConfig", run: "RunFolder") -> bool:
     return config.self_training.rounds > 0 and run.round(1).is_dir() and not run.checkpoint("last").is_file()
 
 
-def ready_seeds(config: "RunConfig", data: "PreparedData", run: "RunFolder", device: "torch.device") -> Path | None:
-    """The folder of cine seeds that the run learns from, after all rounds of self-training; None where it needs none.
+def ready_seeds(config: "RunConfig", data: "PreparedData", run: "RunFolder", device: "torch.device") -> Path:
+    """The folder of cine seeds that the run learns from, after all rounds of self-training.
 
     A run that goes on keeps the seeds and the rounds it has made.
     """
     from medwsss.cli.observer import RunObserver
     from medwsss.data.loading import VolumeData
     from medwsss.engine.self_training import self_trained_labels
-    from medwsss.engine.training_sets import given_seeds, uses_seeds
+    from medwsss.engine.training_sets import given_seeds
 
-    if not (uses_seeds(config) and isinstance(data, VolumeData)):
-        return None
+    assert isinstance(data, VolumeData)  # the configuration refuses seeds of anything else
     seeds = given_seeds(config)
     if seeds is None:
         seeds = run.seeds
         write_own_seeds(config, data, seeds)
-    labels = self_trained_labels(
+    return self_trained_labels(
         config,
         data,
         run,
@@ -46,17 +45,16 @@ def ready_seeds(config: "RunConfig", data: "PreparedData", run: "RunFolder", dev
         ),
         tell=typer.echo,
     )
-    note_labels(run, seeds, labels)
-    return labels
 
 
-def note_labels(run: "RunFolder", seeds: Path, labels: Path) -> None:
-    """Store which folder teaches in the end, after how many rounds, and which cases the prior has left out."""
+def note_labels(run: "RunFolder", labels: Path) -> None:
+    """Store which folder of seeds or repaired ones teaches, after how many rounds, and which cases it leaves out."""
     from medwsss.data.pseudo_folder import RECORD, read_pseudo_record
     from medwsss.data.records import save_record
 
-    rounds = 0 if labels == seeds else int(labels.parent.name.removeprefix("round-"))
-    left_out = read_pseudo_record(seeds / RECORD).left_out
+    own_round = labels.parent.parent == run.path and labels.parent.name.startswith("round-")
+    rounds = int(labels.parent.name.removeprefix("round-")) if own_round else 0
+    left_out = read_pseudo_record(labels / RECORD).left_out
     save_record(run.cine, {"labels": str(labels), "rounds": rounds, "left_out": left_out})
 
 
@@ -74,5 +72,5 @@ def write_own_seeds(config: "RunConfig", data: "VolumeData", root: Path) -> None
             root,
             image_labels=data.image_labels,
             resume=True,
-            watched=lambda studies: bar.track(studies, description="seeding"),
+            watched=lambda made, count: bar.track(made, count, description="seeding"),
         )

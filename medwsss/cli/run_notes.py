@@ -76,10 +76,10 @@ def supervision(config: "RunConfig", run: "RunFolder") -> str:
     if not uses_seeds(config):
         return _labels_learned(config, run)
     others = "image-level labels" if isinstance(config.method, SeedsConfig) else _labels_learned(config, run)
-    return f"{others} and cine seeds (motion and cardiac anatomy, no mask){_rounds(run)}"
+    return f"{others} and cine seeds (motion and cardiac anatomy, no mask) in {_labels_used(run)}"
 
 
-def _rounds(run: "RunFolder") -> str:
+def _labels_used(run: "RunFolder") -> str:
     from medwsss.data.records import read_record
 
     used = read_record(run.cine) or {}
@@ -87,7 +87,7 @@ def _rounds(run: "RunFolder") -> str:
     rounds = f", after {kept} {'round' if kept == 1 else 'rounds'} of self-training" if kept else ""
     patients = {name.split("_")[0] for name in used.get("left_out", {})}
     missing = f"; the prior does not fit {len(patients)} training patients ({', '.join(sorted(patients))})"
-    return rounds + (missing if patients else "")
+    return f"{used.get('labels')}{rounds}{missing if patients else ''}"
 
 
 def _labels_learned(config: "RunConfig", run: "RunFolder") -> str:

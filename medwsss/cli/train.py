@@ -135,7 +135,7 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
     """Everything after the settings are known; the run folder is touched once data, weights and checkpoint are good."""
     import torch
 
-    from medwsss.cli.cine_stages import in_first_stages, ready_seeds
+    from medwsss.cli.cine_stages import in_first_stages, note_labels, ready_seeds
     from medwsss.cli.held_out import report_held_out
     from medwsss.cli.observer import RunObserver
     from medwsss.cli.run_notes import positives
@@ -164,7 +164,9 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
     with nullcontext() if resume else new_run(run.path, config):
         write_inputs(run, config, data)
         if uses_seeds(config):
-            samples = training_samples(config, data, ready_seeds(config, data, run, device))
+            labels = ready_seeds(config, data, run, device)
+            samples = training_samples(config, data, labels)
+            note_labels(run, labels)
         first_step = 0 if state is None else state.step
         with RunObserver(
             run, class_names=data.labels.names, iterations=config.training.iterations, first_step=first_step

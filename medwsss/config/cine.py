@@ -111,14 +111,26 @@ class ConfidenceConfig(Section):
 class DoubtConfig(Section):
     """Limits beyond which a study is not what the prior believes in, so that it gets no seeds."""
 
-    least_change: Fraction = 0.02
+    fewest_slices: Annotated[int, Field(ge=1)] = 3
+    """Slices that a short-axis stack has at least; long-axis images come in ones and twos."""
+    largest_shift_mm: Weight = 3.0
+    """How far the whole image may lie apart in ED and ES, in mm; within a breath-hold it does not move at all."""
+    least_order: Fraction = 0.84
+    """Length of the shortest tree through the slices, by how alike they look, over that of the stack as it lies."""
+    least_change: Fraction = 0.03
     """Smoothed change of grey levels in [0, 1] between ED and ES that something must reach for the study to move."""
+    largest_spread: Weight = 0.35
+    """Mean change of grey levels beyond 75 mm of the ventricle's axis over that within 45 mm."""
+    largest_cut: Fraction = 0.1
+    """Share of slices in which the heart may touch the border of the image."""
+    least_emptying: Annotated[float, Field(ge=-1.0, le=1.0)] = 0.08
+    """Loss of brightness within 45 mm of the axis from ED to ES over all change there: 1 where blood only leaves."""
     least_slices: Fraction = 0.5
     """Share of slices in which a left ventricle must be seen."""
-    largest_growth: Positive = 1.1
-    """Mean radius of the cavity at ES over that at ED."""
     largest_step_mm: Positive = 20.0
     """Median step of the axis between neighbouring slices, in mm."""
+    least_roundness: Fraction = 0.62
+    """Shorter over longer axis of the blood around the ventricle's centre, median over slices."""
 
 
 class CineConfig(Section):

@@ -79,4 +79,4 @@ def write_volume(
         )
         for channel, shown in enumerate(labels.names):
             save_volume(maps.frame(channel), folder.root / map_file(CAMS, item.name, shown))
-    save_volume(made.labels, folder.labels_file(item.name))
+    save_volume(made.labels, folder.labels_file(item.name), description=f"medwsss pseudo-labels: {recipe.source}")

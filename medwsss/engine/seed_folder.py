@@ -1,5 +1,6 @@
 """A folder of cine seeds, made of studies and what is known of hearts; it goes on where an interruption stopped."""
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -7,8 +8,16 @@ from medwsss.config.cine import CineConfig
 from medwsss.data.acdc import PHASES, Study, case_id
 from medwsss.data.image_labels import ImageLabels
 from medwsss.data.loading import VolumeData
-from medwsss.data.pseudo_folder import PseudoRecord, claim_pseudo_folder, write_pseudo_record
-from medwsss.engine.seeds import study_seeds, write_study_seeds
+from medwsss.data.pseudo_folder import (
+    PseudoFolder,
+    PseudoRecord,
+    claim_pseudo_folder,
+    note_left_out,
+    write_pseudo_record,
+)
+from medwsss.engine.seeds import StudySeeds, seed_maker, write_study_seeds
+from medwsss.engine.workers import available_cores, spread
+from medwsss.errors import MedwsssWarning
 
 
 def write_seed_folder(
@@ -19,9 +28,11 @@ def write_seed_folder(
     *,
     image_labels: ImageLabels | None,
     resume: bool = False,
-    watched: Callable[[Sequence[Study]], Iterable[Study]] = iter,
-) -> tuple[str, ...]:
-    """Seeds of all studies and the record of the folder; gives the patients found now that the prior does not fit.
+    watched: Callable[[Iterable[StudySeeds], int], Iterable[StudySeeds]] = lambda made, count: made,
+) -> PseudoFolder:
+    """Seeds of all studies, made on all cores, and the record, which names those that the prior does not fit.
+
+    A ``MedwsssWarning`` gives each reason, and the record has it before the labels of the study are there.
 
     Args:
         data: data set and task of the studies.
@@ -30,7 +41,7 @@ def write_seed_folder(
         root: folder of pseudo-labels to write.
         image_labels: tags that clear absent classes; None clears nothing.
         resume: the folder may hold such seeds already; studies that are complete are left as they are.
-        watched: goes through the studies, such as a progress bar does.
+        watched: goes through so many results, such as a progress bar does.
 
     Raises:
         DatasetError, VolumeError: a frame cannot be read.
@@ -51,13 +62,18 @@ def write_seed_folder(
         },
     )
     folder = claim_pseudo_folder(root, record, maps=(), resume=resume)
-    without = []
-    for study in watched(studies):
-        if all(folder.labels_file(case_id(study, phase)).is_file() for phase in PHASES):
-            continue
-        made = study_seeds(study, data, config, image_labels=image_labels)
-        write_study_seeds(made, study, folder)
+    left = [study for study in studies if not _complete(study, folder)]
+    make = seed_maker(left, data, config, image_labels=image_labels)
+    made_of_all = watched(spread(make, len(left), available_cores(), forked=True), len(left))
+    for study, made in zip(left, made_of_all, strict=True):
+        for reason in made.doubts:
+            warnings.warn(f"{study.patient} gets no cine seeds: {reason}", MedwsssWarning, stacklevel=2)
         if made.doubts:
-            without.append(study.patient)
-    write_pseudo_record(root, record)
-    return tuple(without)
+            folder = note_left_out(folder, [case_id(study, phase) for phase in PHASES], made.doubts)
+        write_study_seeds(made, study, folder)
+    write_pseudo_record(root, folder.record)
+    return folder
+
+
+def _complete(study: Study, folder: PseudoFolder) -> bool:
+    return all(folder.labels_file(case_id(study, phase)).is_file() for phase in PHASES)

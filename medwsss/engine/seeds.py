@@ -1,14 +1,14 @@
 """Cine seeds of a study on its own grid: labels of both phases, and how far to trust them."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from medwsss.config.cine import CineConfig
-from medwsss.data.acdc import PHASES, Phase, Study, case_id, load_frame
+from medwsss.data.acdc import AFFINE_TOLERANCE, PHASES, Phase, Study, case_id, load_frame
 from medwsss.data.image_labels import ImageLabels
 from medwsss.data.loading import VolumeData
 from medwsss.data.pseudo_folder import PseudoFolder
@@ -17,11 +17,14 @@ from medwsss.data.transforms import native_labels
 from medwsss.errors import MedwsssWarning
 from medwsss.labels import BACKGROUND, IGNORE, Task
 from medwsss.priors.cardiac.labels import LV, MYO, RV, HeartSeeds, edge_confidence, gated_by_tags, heart_seeds
-from medwsss.priors.cardiac.plausibility import doubts
-from medwsss.volumes.io import save_volume
+from medwsss.priors.cardiac.plausibility import heart_doubts, study_doubts
+from medwsss.volumes.io import LONGEST_DESCRIPTION, save_volume
 from medwsss.volumes.reassembly import reassemble
 from medwsss.volumes.slicing import RIGHT, in_plane_direction, slices_of
 from medwsss.volumes.volume import Volume
+
+SOURCE = "medwsss cine seeds"
+"""What the headers of labels and confidence maps begin with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +45,22 @@ class StudySeeds:
     doubts: tuple[str, ...]
 
 
+def seed_maker(
+    studies: Sequence[Study], data: VolumeData, config: CineConfig, *, image_labels: ImageLabels | None
+) -> Callable[[int], StudySeeds]:
+    """``study_seeds`` by the index of a study; once ``data.cache`` is filled it runs no torch, so that
+    ``workers.spread`` can give it to forked processes."""
+
+    def make(index: int) -> StudySeeds:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MedwsssWarning)  # the slice cache has told what is wrong with a frame
+            return study_seeds(studies[index], data, config, image_labels=image_labels)
+
+    return make
+
+
 def study_seeds(study: Study, data: VolumeData, config: CineConfig, *, image_labels: ImageLabels | None) -> StudySeeds:
-    """Seeds of a study for the task of ``data``; a study the prior does not fit is named in a warning and gets none.
+    """Seeds of a study for the task of ``data``; one that the prior does not fit gets 255, and the reasons.
 
     Args:
         study: a patient of ``data``.
@@ -57,17 +74,15 @@ def study_seeds(study: Study, data: VolumeData, config: CineConfig, *, image_lab
     grid = data.config.grid
     stacks = {phase: np.asarray(data.cache.stack(study.frames[phase], grid)) for phase in PHASES}
     volumes = {phase: load_frame(study.frames[phase]) for phase in PHASES}
-    seeds, reasons = _believed(stacks, in_plane_direction(volumes["ED"], RIGHT), grid.spacing_mm, config)
-    for reason in reasons:
-        warnings.warn(f"{study.patient} gets no cine seeds: {reason}", MedwsssWarning, stacklevel=2)
+    found, reasons = _believed(stacks, volumes, grid.spacing_mm, config)
     phases = {}
     for phase in PHASES:
-        if seeds is None:
+        if found is None:
             labels = np.full(stacks[phase].shape, IGNORE, np.uint8)
             confidence = np.zeros(labels.shape, np.float32)
         else:
             keys = [SliceKey(study.patient, phase, index) for index in range(len(stacks[phase]))]
-            codes = seeds.diastole if phase == "ED" else seeds.systole
+            codes = found.diastole if phase == "ED" else found.systole
             labels = data.task.from_codes(gated_by_tags(codes, present_codes(keys, image_labels, data.task)))
             confidence = edge_confidence(labels, spacing_mm=grid.spacing_mm, edge_mm=config.confidence.edge_mm)
         phases[phase] = PhaseSeeds(_native(labels, volumes[phase]), _native(confidence, volumes[phase]))
@@ -75,15 +90,16 @@ def study_seeds(study: Study, data: VolumeData, config: CineConfig, *, image_lab
 
 
 def write_study_seeds(seeds: StudySeeds, study: Study, folder: PseudoFolder) -> None:
-    """Write confidence and labels of both phases, labels last.
+    """Write confidence and labels of both phases, labels last; their headers say that they are seeds, or why not.
 
     Raises:
         OutputError: a file cannot be written.
     """
+    source = f"{SOURCE}: off, {'; '.join(seeds.doubts)}"[:LONGEST_DESCRIPTION] if seeds.doubts else SOURCE
     for phase, made in seeds.phases.items():
         name = case_id(study, phase)
-        save_volume(made.confidence, folder.weights_file(name))
-        save_volume(made.labels, folder.labels_file(name))
+        save_volume(made.confidence, folder.weights_file(name), description=source)
+        save_volume(made.labels, folder.labels_file(name), description=source)
 
 
 def present_codes(keys: Sequence[SliceKey], image_labels: ImageLabels | None, task: Task) -> Bool[np.ndarray, "n 3"]:
@@ -99,19 +115,30 @@ def present_codes(keys: Sequence[SliceKey], image_labels: ImageLabels | None, ta
 
 def _believed(
     stacks: Mapping[Phase, Float32[np.ndarray, "n h w"]],
-    right: tuple[float, float] | None,
+    volumes: Mapping[Phase, Volume],
     spacing_mm: float,
     config: CineConfig,
 ) -> tuple[HeartSeeds | None, tuple[str, ...]]:
-    """Seeds, or the reasons against them."""
+    """Seeds, or the reasons against them: of the geometry, then of the images, then of what was found in them."""
     early, late = stacks["ED"], stacks["ES"]
-    if early.shape != late.shape:
-        return None, (f"ED and ES differ in shape ({early.shape} and {late.shape} on the working grid)",)
+    right = in_plane_direction(volumes["ED"], RIGHT)
     if right is None:
         return None, ("its slices stand across the patient's right-left axis, as no short-axis image does",)
+    reasons = _grid_doubts(volumes["ED"], volumes["ES"])
+    reasons = reasons or study_doubts(early, late, spacing_mm=spacing_mm, limits=config.doubt)
+    if reasons:
+        return None, reasons
     seeds = heart_seeds(early, late, spacing_mm=spacing_mm, right=right, config=config)
-    reasons = doubts(early, late, seeds, spacing_mm=spacing_mm, config=config)
+    reasons = heart_doubts(early, late, seeds, spacing_mm=spacing_mm, limits=config.doubt)
     return (None if reasons else seeds), reasons
+
+
+def _grid_doubts(early: Volume, late: Volume) -> tuple[str, ...]:
+    """Whether a voxel of one phase is not the same place in the other."""
+    if early.grid != late.grid:
+        return (f"ED and ES differ in shape ({early.grid} and {late.grid})",)
+    apart = float(np.abs(early.affine - late.affine).max())
+    return (f"ED and ES lie in different places (affines differ by {apart:g})",) if apart > AFFINE_TOLERANCE else ()
 
 
 def _native(stack: UInt8[np.ndarray, "n h w"] | Float32[np.ndarray, "n h w"], like: Volume) -> Volume:

@@ -43,7 +43,11 @@ def smoothed_change(frames: Sequence[Stack], *, spacing_mm: tuple[float, float],
 
 def motion_map(frames: Sequence[Stack], *, spacing_mm: tuple[float, float], config: MotionConfig) -> Stack:
     """``smoothed_change`` divided by its maximum: 1 where most moves, 0 everywhere if nothing does."""
-    change = smoothed_change(frames, spacing_mm=spacing_mm, config=config)
+    return relative_change(smoothed_change(frames, spacing_mm=spacing_mm, config=config))
+
+
+def relative_change(change: Stack) -> Stack:
+    """The change divided by its maximum; one that is 0 everywhere stays so."""
     largest = float(change.max())
     scaled: Stack = change / largest if largest > 0 else change
     return scaled

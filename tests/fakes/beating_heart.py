@@ -18,18 +18,26 @@ class Scene:
     codes: np.ndarray
 
 
-def beating_heart(phase: str, *, spacing_mm: float = 1.5, slices: int = 4) -> Scene:
+def beating_heart(phase: str, *, spacing_mm: float = 1.5, slices: int = 4, apex: float = 1.0) -> Scene:
     """Cavity of 24 mm and wall of 9 mm at ED, of 16 mm and equal muscle at ES; the RV is a crescent at smaller columns.
 
-    A bright still disc far away, like an aorta, and fat outside the body invite mistakes.
+    A bright still disc far away, like an aorta, and fat outside the body invite mistakes. The last slice is ``apex``
+    times as large as the first, around the same centre.
     """
+    planes = [_plane(phase, spacing_mm, float(scale)) for scale in np.linspace(1.0, apex, slices)]
+    image, codes = (np.stack(parts) for parts in zip(*planes, strict=True))
+    noise = np.random.default_rng(0).normal(0.0, 0.02, image.shape).astype(np.float32)
+    return Scene(np.clip(image + noise, 0.0, 1.0), codes)
+
+
+def _plane(phase: str, spacing_mm: float, scale: float) -> tuple[np.ndarray, np.ndarray]:
     count = round(SIDE_MM / spacing_mm)
     place = (np.arange(count) + 0.5) * spacing_mm
     rows, columns = np.meshgrid(place, place, indexing="ij")
     from_left = np.hypot(rows - LEFT_MM[0], columns - LEFT_MM[1])
-    cavity_mm = {"ED": 24.0, "ES": 16.0}[phase]
-    outer_mm = float(np.sqrt(cavity_mm**2 + 33.0**2 - 24.0**2))
-    right_mm = {"ED": 26.0, "ES": 18.0}[phase]
+    cavity_mm = scale * {"ED": 24.0, "ES": 16.0}[phase]
+    outer_mm = float(np.sqrt(cavity_mm**2 + scale**2 * (33.0**2 - 24.0**2)))
+    right_mm = scale * {"ED": 26.0, "ES": 18.0}[phase]
     crescent = np.hypot((rows - LEFT_MM[0]) / 1.2, columns - (LEFT_MM[1] - outer_mm - 4.0)) < right_mm
     codes = np.zeros((count, count), np.uint8)
     codes[crescent] = RV
@@ -40,8 +48,7 @@ def beating_heart(phase: str, *, spacing_mm: float = 1.5, slices: int = 4) -> Sc
     image[columns > 165.0] = 0.9
     for code, level in {RV: 0.75, MYO: 0.35, LV: 0.85}.items():
         image[codes == code] = level
-    noise = np.random.default_rng(0).normal(0.0, 0.02, (slices, *image.shape)).astype(np.float32)
-    return Scene(np.clip(image + noise, 0.0, 1.0), np.repeat(codes[None], slices, axis=0))
+    return image, codes
 
 
 def dice(labels: np.ndarray, codes: np.ndarray, code: int) -> float:

@@ -13,7 +13,7 @@ from medwsss.priors.cardiac.cavity import Cavity, left_cavity
 from medwsss.priors.cardiac.right_ventricle import LeftHeart, right_ventricles
 from medwsss.priors.cardiac.shapes import grown
 from medwsss.priors.cardiac.wall import outer_wall
-from medwsss.priors.motion import motion_map
+from medwsss.priors.motion import relative_change, smoothed_change
 
 RV, MYO, LV = 1, 2, 3
 """As ACDC stores them."""
@@ -24,11 +24,13 @@ Labels = UInt8[np.ndarray, "n h w"]
 
 @dataclass(frozen=True, eq=False)
 class HeartSeeds:
-    """Labels of both phases, and the axis they grew from."""
+    """Labels of both phases, and what they grew from."""
 
     diastole: Labels
     systole: Labels
     axis: VentricleAxis
+    largest_change: float
+    """Of ``motion.smoothed_change``: 0 where nothing moves."""
 
 
 def heart_seeds(
@@ -46,7 +48,8 @@ def heart_seeds(
     Raises:
         ValueError: the phases differ in shape.
     """
-    motion = motion_map((diastole, systole), spacing_mm=(spacing_mm, spacing_mm), config=config.motion)
+    change = smoothed_change((diastole, systole), spacing_mm=(spacing_mm, spacing_mm), config=config.motion)
+    motion, largest_change = relative_change(change), float(change.max())
     axis = ventricle_axis((diastole, systole), motion, spacing_mm=spacing_mm, config=config.axis)
     pairs = [
         left_hearts(first, second, axis, index, spacing_mm=spacing_mm, config=config)
@@ -58,7 +61,7 @@ def heart_seeds(
         np.stack([_painted(heart, rv, diastole.shape[1:]) for heart, rv in zip(hearts, rvs, strict=True)])
         for hearts, rvs in zip((early, late), right_hearts, strict=True)
     ]
-    return HeartSeeds(labels[0], labels[1], axis)
+    return HeartSeeds(labels[0], labels[1], axis, largest_change)
 
 
 def left_hearts(
