@@ -49,7 +49,7 @@ class Body:
     atrium_flatness: float
     """Shorter over longer half-axis of the atria."""
     breathing_mm: float
-    """How far the diaphragm drifts between end-diastole and end-systole: hardly, as a cine is taken in a breath-hold."""
+    """How far the diaphragm drifts from end-diastole to end-systole: hardly, a cine is taken in a breath-hold."""
     chest_shift_mm: float
     vessels: Vessels
 
