@@ -119,11 +119,11 @@ class DoubtConfig(Section):
     """Length of the shortest tree through the slices, by how alike they look, over that of the stack as it lies."""
     least_change: Fraction = 0.03
     """Smoothed change of grey levels in [0, 1] between ED and ES that something must reach for the study to move."""
-    largest_spread: Weight = 0.35
-    """Mean change of grey levels beyond 75 mm of the ventricle's axis over that within 45 mm."""
+    largest_spread: Weight = 0.4
+    """Mean change of grey levels beyond 75 mm of the ventricle's axis over that within 45 mm, where it is largest."""
     largest_cut: Fraction = 0.1
     """Share of slices in which the heart may touch the border of the image."""
-    least_emptying: Annotated[float, Field(ge=-1.0, le=1.0)] = 0.08
+    least_emptying: Annotated[float, Field(ge=-1.0, le=1.0)] = 0.05
     """Loss of brightness within 45 mm of the axis from ED to ES over all change there: 1 where blood only leaves."""
     least_slices: Fraction = 0.5
     """Share of slices in which a left ventricle must be seen."""

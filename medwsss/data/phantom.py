@@ -16,7 +16,7 @@ from medwsss.errors import OutputError
 from medwsss.volumes.io import save_volume
 from medwsss.volumes.volume import Volume
 
-PHANTOM_VERSION = 1
+PHANTOM_VERSION = 2
 """Raise it when equal arguments no longer give equal images, so that an older copy is not taken for this one."""
 SHORTEST_CINE = 6
 """Fewest frames of a cycle that holds ED, ES and both ways between them."""

@@ -49,6 +49,7 @@ class Body:
     atrium_flatness: float
     """Shorter over longer half-axis of the atria."""
     breathing_mm: float
+    """How far the diaphragm drifts from end-diastole to end-systole: hardly, a cine is taken in a breath-hold."""
     chest_shift_mm: float
     vessels: Vessels
 
@@ -81,8 +82,8 @@ def draw_body(rng: np.random.Generator, heart: Heart, field_mm: Point) -> Body:
         stomach=(rng.uniform(20.0, 32.0), rng.uniform(15.0, 23.0), (0.1, 0.6, 0.85)[int(rng.integers(3))]),
         great_vessels=(rng.uniform(13, 17), rng.uniform(11, 15), rng.uniform(19, 26), rng.uniform(16, 23)),
         atrium_flatness=rng.uniform(0.6, 0.9),
-        breathing_mm=rng.uniform(2.0, 6.0) * _sign(rng),
-        chest_shift_mm=rng.uniform(1.5, 3.0) * _sign(rng),
+        breathing_mm=rng.uniform(0.1, 0.3) * _sign(rng),
+        chest_shift_mm=rng.uniform(0.05, 0.15) * _sign(rng),
         vessels=draw_vessels(rng, heart, field_mm),
     )
 

@@ -237,3 +237,10 @@ def test_more_than_the_heart_changes_between_ed_and_es(studies: list[Study]) -> 
         changed = np.abs(ed - es) > 0.25 * np.percentile(ed, 99)
         near = (study.codes[0] > 0) | (study.codes[1] > 0)
         assert (changed & ~near).sum() > 0.3 * (changed & near).sum()
+
+
+def test_between_the_phases_of_a_breath_hold_the_body_stands_still() -> None:
+    """Real studies show no displacement of the whole image; the cine prior refuses those that do."""
+    body = draw_patient(3).anatomy.body
+    assert abs(body.breathing_mm) < 0.5
+    assert abs(body.chest_shift_mm) < 0.5

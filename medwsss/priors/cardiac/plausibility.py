@@ -139,9 +139,15 @@ def _from_axis_mm(seeds: HeartSeeds, spacing_mm: float) -> Float[np.ndarray, "n 
 
 
 def _spread(loss: Stack, apart_mm: Float[np.ndarray, "n h w"]) -> float:
-    """Mean change far from the heart over that within it; nan where the image ends before."""
-    far, near = apart_mm > SURROUNDINGS_MM, apart_mm <= HEART_MM
-    return float(np.abs(loss[far]).mean() / np.abs(loss[near]).mean()) if far.any() else float("nan")
+    """Mean change far from the heart over that within it, in the half of the slices that change most there.
+
+    The other half may lie beyond base and apex. nan where the image ends before anything is far.
+    """
+    far = apart_mm > SURROUNDINGS_MM
+    if not far.any():
+        return float("nan")
+    near = [float(np.abs(plane[apart <= HEART_MM]).mean()) for plane, apart in zip(loss, apart_mm, strict=True)]
+    return float(np.abs(loss[far]).mean() / np.mean(sorted(near)[len(near) // 2 :]))
 
 
 def _emptying(loss: Stack, apart_mm: Float[np.ndarray, "n h w"]) -> float:
