@@ -118,6 +118,10 @@ class UniAConfig(Section):
     """Weight of the auxiliary classification loss."""
     segmentation_weight: Weight = 0.15
     """γ of Eq. 17."""
+    segmentation_loss: Literal["balanced", "mean"] = "balanced"
+    """Cross-entropy half over background and half over foreground, as the paper's, or as the mean over pixels. The
+    balanced one predicts more foreground than the labels hold, which pays where labels are few and hurts where they
+    are dense, as cine seeds are."""
     token_contrast_weight: Weight = 0.3
     energy: EnergyConfig = EnergyConfig()
     schedule: ScheduleConfig = ScheduleConfig()

@@ -235,6 +235,7 @@ def test_a_shorter_run_keeps_the_order_of_the_papers_schedule() -> None:
         (["addons.urn.refine=crf"], "addons.urn.refine=crf needs colours"),
         (["addons.urn.scales=[0.5]"], "addons.urn.scales must hold two or more exponents"),
         (["addons.urn.enabled=true", "method.segmentation_weight=0"], "addons.urn weighs the segmentation loss"),
+        (["addons.urn.enabled=true", "method.segmentation_loss=mean"], "addons.urn acts inside the balanced loss"),
         (
             ["data.name=voc", "data.root=x", "addons.cine.enabled=true"],
             "needs a beating heart, and voc has photographs",

@@ -39,6 +39,8 @@ def test_what_no_data_can_train_is_refused_from_the_settings_alone(sections: dic
         {"addons": enabled("isl", "fsl", "urn")},
         {"method": {"name": "cam"}, "encoder": RESNET, "addons": enabled("isl", "fsl")},
         {"method": {"name": "retrain", "pseudo": Path("not there")}},
+        {"method": {"name": "retrain", "pseudo": Path("not there")}, "addons": enabled("cine")},
+        {"method": {"name": "cam"}, "encoder": RESNET, "addons": enabled("isl", "fsl", "cine")},
     ],
 )
 def test_what_can_be_trained_passes_without_a_look_at_the_disk(sections: dict[str, object]) -> None:

@@ -51,6 +51,7 @@ def test_segmentation_starts_at_a_tenth_of_the_run_as_on_voc() -> None:
         ({"contrastive_affinity": {"enabled": False}}, {"affinity"}),
         ({"energy": {"weight": 0.0}}, {"energy"}),
         ({"complementing": False}, set()),
+        ({"segmentation_loss": "mean"}, set()),
         ({"distribution": {"sampling": False}}, set()),
         ({"distribution": {"samples": 10}}, set()),
         ({"uncertainty": {"channel_attention": False}}, set()),
@@ -64,6 +65,13 @@ def test_every_ablation_switch_trains(settings: dict[str, object], missing: set[
     assert set(terms.values) == ALL - missing
     terms.total.backward()
     assert torch.isfinite(terms.total)
+
+
+def test_the_mean_loss_averages_over_pixels_whatever_their_class() -> None:
+    terms = unia(segmentation_loss="mean").training_step(random_batch(), step=9, generator=torch.Generator())
+    logits, labels = terms.maps.segmentation_logits, terms.maps.pseudo_labels
+    pixel_loss = torch.nn.functional.cross_entropy(logits, labels, ignore_index=255, reduction="none")
+    torch.testing.assert_close(terms.values["segmentation"], pixel_loss.mean())
 
 
 def test_the_total_is_the_weighted_sum_with_the_papers_weights() -> None:

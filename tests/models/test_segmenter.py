@@ -16,15 +16,18 @@ def unet(config: UNetConfig = SMALL) -> UNetSegmenter:
     return UNetSegmenter(config, num_classes=3)
 
 
-def built(network: str, encoder: EncoderConfig = TINY_ENCODER_CONFIG) -> UNetSegmenter | EncoderDecoder:
-    config = RetrainConfig(network=network, unet=SMALL, decoder=DecoderConfig(channels=8, dilation=1))
+def built(
+    network: str, encoder: EncoderConfig = TINY_ENCODER_CONFIG, *, kind: str = "large_fov"
+) -> UNetSegmenter | EncoderDecoder:
+    decoder = DecoderConfig.model_validate({"kind": kind, "channels": 8, "dilation": 1})
+    config = RetrainConfig(network=network, unet=SMALL, decoder=decoder)
     return build_segmenter(config, encoder, image_size=32, num_classes=3)
 
 
-@pytest.mark.parametrize("network", ["unet", "vit"])
+@pytest.mark.parametrize(("network", "kind"), [("unet", "large_fov"), ("vit", "large_fov"), ("vit", "skip")])
 @pytest.mark.parametrize("size", [(32, 32), (33, 47), (17, 64), (3, 5), (1, 1)])
-def test_logits_have_the_size_of_the_image(network: str, size: tuple[int, int]) -> None:
-    assert built(network).eval()(torch.rand(2, 3, *size)).shape == (2, 3, *size)
+def test_logits_have_the_size_of_the_image(network: str, kind: str, size: tuple[int, int]) -> None:
+    assert built(network, kind=kind).eval()(torch.rand(2, 3, *size)).shape == (2, 3, *size)
 
 
 @pytest.mark.parametrize("residual_units", [0, 1, 2])
