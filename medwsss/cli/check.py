@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from medwsss.data.image_labels import ImageLabels
     from medwsss.engine.survey import Surveyor
-    from medwsss.labels import Task
     from medwsss.metrics.survey import Finding, Preview, Survey
     from medwsss.metrics.tag_statistics import TagTable
     from medwsss.reports.check_content import Check
@@ -79,6 +79,7 @@ def check_volumes(root: Path | None, tags: Path | None, tasks: Sequence[str], *,
     from medwsss.config.data import VolumeDataConfig
     from medwsss.config.loading import load_config
     from medwsss.data.acdc import patient_folders, reference_masks
+    from medwsss.data.image_labels import read_tag_table
     from medwsss.data.slice_cache import SliceCache
     from medwsss.engine.survey import Surveyor
     from medwsss.engine.tag_tables import tasks_of_table
@@ -90,6 +91,7 @@ def check_volumes(root: Path | None, tags: Path | None, tasks: Sequence[str], *,
     config = load_config([{"data": given(root=root, tags=tags)}])
     assert isinstance(config.data, VolumeDataConfig)
     names = tasks or (tuple(ACDC_TASKS) if tags is None else tasks_of_table(tags))
+    read = {} if tags is None else {name: read_tag_table(tags, ACDC_TASKS[name].labels) for name in names}
     folder = data_root(config.data)
     folders = {path.name: path for path in patient_folders(folder)}
     masks = {} if tags is not None else reference_masks(folder)
@@ -97,7 +99,7 @@ def check_volumes(root: Path | None, tags: Path | None, tasks: Sequence[str], *,
     with progress() as bar:
         patients = [surveyor.patient(path) for path in bar.track(folders.values(), description="looking")]
     survey = survey_of(str(folder), patients)
-    tables, findings = tag_tables(survey, [ACDC_TASKS[name] for name in names], tags)
+    tables, findings = tables_from_csv(survey, read, tags) if tags else tables_from_masks(survey, names)
     return Check(
         source=str(folder),
         tags_source=source_of_tags(tags, masks),
@@ -111,24 +113,29 @@ def check_volumes(root: Path | None, tags: Path | None, tasks: Sequence[str], *,
     )
 
 
-def tag_tables(
-    survey: "Survey", tasks: "Sequence[Task]", tags: Path | None
+def tables_from_csv(
+    survey: "Survey", read: "Mapping[str, ImageLabels]", tags: Path
 ) -> "tuple[tuple[TagTable, ...], tuple[Finding, ...]]":
-    """The tags of every task, from the table or else the masks, and what does not match the slices."""
-    from medwsss.engine.tag_tables import table_from_file, table_from_masks, without_mask
+    """The rows of a table for every task, and what does not match the slices."""
+    from medwsss.engine.tag_tables import table_from_rows
+
+    made = [table_from_rows(labels, survey, name=name, source=str(tags)) for name, labels in read.items()]
+    findings = dict.fromkeys(finding for _, found in made for finding in found)
+    return tuple(table for table, _ in made), tuple(findings)
+
+
+def tables_from_masks(survey: "Survey", names: Sequence[str]) -> "tuple[tuple[TagTable, ...], tuple[Finding, ...]]":
+    """The tags of every task from the masks, and which patients lack them where others do not."""
+    from medwsss.engine.tag_tables import table_from_masks, without_mask
+    from medwsss.labels import ACDC_TASKS
     from medwsss.metrics.survey import Finding
 
-    if tags is not None:
-        read = [table_from_file(tags, survey, task) for task in tasks]
-        return tuple(table for table, _ in read), tuple(dict.fromkeys(f for _, found in read for f in found))
+    tables = tuple(table_from_masks(survey, ACDC_TASKS[name]) for name in names)
     bare = without_mask(survey)
-    some = any(patient.present for patient in survey.patients)
-    text = (
-        f"no mask of {len(bare)} patients that fits, first {bare[0]}: their slices have no tags"
-        if bare and some
-        else ""
-    )
-    return tuple(table_from_masks(survey, task) for task in tasks), (Finding("tags", text),) if text else ()
+    if not bare or not any(patient.present for patient in survey.patients):
+        return tables, ()
+    text = f"no mask of {len(bare)} patients that fits, first {bare[0]}: their slices have no tags"
+    return tables, (Finding("tags", text),)
 
 
 def source_of_tags(tags: Path | None, masks: Mapping[str, Path]) -> str:

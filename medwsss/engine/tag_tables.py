@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from medwsss.data.image_labels import ImageLabels, columns_of_table, read_tag_table
+from medwsss.data.image_labels import ImageLabels, columns_of_table
 from medwsss.data.sample import SliceKey
 from medwsss.errors import ImageLabelsError
 from medwsss.labels import ACDC_TASKS, Task
@@ -47,23 +47,27 @@ def tasks_of_table(path: Path) -> tuple[str, ...]:
     return known
 
 
-def table_from_file(path: Path, survey: Survey, task: Task) -> tuple[TagTable, tuple[Finding, ...]]:
-    """The rows of a table of tags that are about slices of the survey, and what does not match.
+def table_from_rows(
+    read: ImageLabels, survey: Survey, *, name: str, source: str
+) -> tuple[TagTable, tuple[Finding, ...]]:
+    """The rows of a table that are about slices of the survey, and what does not match.
 
-    Raises:
-        ImageLabelsError: the table is malformed or lacks a class of the task.
+    Args:
+        read: of ``image_labels.read_tag_table``.
+        survey: what the data hold.
+        name: of the task.
+        source: of the table, for the findings.
     """
-    read = read_tag_table(path, task.labels)
     known = set(_keys(survey))
     kept = {key: row for key, row in read.tags.items() if key in known}
     unknown, missing = [key for key in read.tags if key not in known], sorted(known - set(kept), key=str)
     findings = []
     if unknown:
         text = f"{len(unknown)} rows name a slice that is not there or cannot be read, first {unknown[0]}"
-        findings.append(Finding(str(path), text, refused=True))
+        findings.append(Finding(source, text, refused=True))
     if missing:
-        findings.append(Finding(str(path), f"{len(missing)} slices have no row, first {missing[0]}"))
-    return _table(ImageLabels(read.names, kept), survey, task.labels.name), tuple(findings)
+        findings.append(Finding(source, f"{len(missing)} slices have no row, first {missing[0]}"))
+    return _table(ImageLabels(read.names, kept), survey, name), tuple(findings)
 
 
 def table_of_photographs(labels: ImageLabels, names: Sequence[str], name: str) -> TagTable:

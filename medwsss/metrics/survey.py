@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 import numpy as np
@@ -13,6 +13,8 @@ from medwsss.types import Image2D
 
 LEAST_ANISOTROPY = 2.0
 """Slice distance over pixel size below which a study is called nearly isotropic; short-axis cine has 3 to 13."""
+LEAST_PATIENTS = 2
+"""Fewer cannot be split into a part that trains and one that is held out."""
 LEAST_SLICES = 4
 """A short-axis stack with fewer slices is suspicious: long-axis views have one, localisers a few."""
 
@@ -109,7 +111,12 @@ class Survey:
 def survey_of(source: str, patients: Sequence[PatientSurvey]) -> Survey:
     """Put patients together, and find what they share and should not."""
     own = (finding for patient in patients for finding in patient.findings)
-    return Survey(source, tuple(patients), (*own, *shared_voxels(patients)))
+    survey = Survey(source, tuple(patients), (*own, *shared_voxels(patients)))
+    count = len(survey.readable)
+    if count >= LEAST_PATIENTS:
+        return survey
+    few = Finding(source, f"{count} patients with both frames: training needs {LEAST_PATIENTS} or more", refused=True)
+    return replace(survey, findings=(*survey.findings, few))
 
 
 def shown_patients(survey: Survey, count: int) -> tuple[str, ...]:

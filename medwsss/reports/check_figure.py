@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
@@ -117,11 +117,11 @@ def _class_sheet(classes: Sequence[ClassTags], unit: str) -> Figure:
     return figure
 
 
-def _square(image: Image2D) -> Image2D:
+def _square(image: Image2D) -> Float32[np.ndarray, "side side"]:
     """The slice in the middle of a black square."""
     side = max(image.shape)
     before = [(side - length) // 2 for length in image.shape]
-    padded: Image2D = np.pad(
+    padded: Float32[np.ndarray, "side side"] = np.pad(
         image, [(start, side - length - start) for start, length in zip(before, image.shape, strict=True)]
     )
     return padded
