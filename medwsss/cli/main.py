@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from medwsss.cli.ablate import ablate
+from medwsss.cli.check import check
 from medwsss.cli.evaluate import evaluate
 from medwsss.cli.masks import masks
 from medwsss.cli.phantom import phantom
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(check)
 app.command()(train)
 app.command()(pretrain)
 app.command()(predict)

@@ -67,11 +67,60 @@ def find_studies(root: Path) -> list[Study]:
     Raises:
         DatasetError: no such folder, no patient, a patient twice, an unusable Info.cfg, or no patient with both frames.
     """
-    folders = _patient_folders(root)
-    studies = [study for folder in folders if (study := _read_study(folder)) is not None]
+    folders = patient_folders(root)
+    studies = [study for folder in folders if (study := read_study(folder)) is not None]
     if not studies:
         raise DatasetError(f"no patient in {root} has both its ED and its ES frame: unzip the data set again")
     return studies
+
+
+def patient_folders(root: Path) -> list[Path]:
+    """The folders of all patients below ``root`` (see ``find_studies``), in the order of their names.
+
+    Raises:
+        DatasetError: no such folder, no patient, or a patient twice.
+    """
+    if not root.is_dir():
+        raise DatasetError(f"{root} is not a folder: pass the unzipped ACDC folder as --root")
+    parts = [root / name for name in ("training", "testing") if (root / name).is_dir()] or [root]
+    folders = sorted((folder for part in parts for folder in _patients_in(part)), key=lambda folder: folder.name)
+    if not folders:
+        raise DatasetError(f"no patientNNN folder in {root}: pass the unzipped ACDC folder as --root")
+    for first, second in pairwise(folders):
+        if first.name == second.name:
+            raise DatasetError(f"{first.name} is there twice, in {first.parent} and {second.parent}: remove one")
+    return folders
+
+
+def read_study(folder: Path) -> Study | None:
+    """The patient in ``folder``; None, with a ``MedwsssWarning``, where one of the two frames is not there.
+
+    Raises:
+        DatasetError: an unusable Info.cfg.
+    """
+    info_file = folder / "Info.cfg"
+    info = _read_info(info_file)
+    numbers = _frame_numbers(info, info_file)
+    cines = [folder / f"{folder.name}_4d{suffix}" for suffix in (".nii.gz", ".nii")]
+    cine = next((path for path in cines if path.is_file()), None)
+    frames = _frames(folder, numbers, cine)
+    missing = [f"{phase} (frame {number:02d})" for phase, number in numbers.items() if phase not in frames]
+    reasons = [f"{info_file} has no key {phase}" for phase in PHASES if phase not in numbers]
+    if missing:
+        reasons.append(f"{' and '.join(missing)} not in {folder}, and no 4D file to take it from")
+    if reasons:
+        warnings.warn(f"{folder.name} is left out: {'; '.join(reasons)}", MedwsssWarning, stacklevel=2)
+        return None
+    frame_count = _number(info, "NbFrame")
+    return Study(
+        patient=folder.name,
+        group=info.get("Group") or "unknown",
+        frames=frames,
+        cine=cine,
+        height_cm=_number(info, "Height"),
+        weight_kg=_number(info, "Weight"),
+        frame_count=None if frame_count is None else round(frame_count),
+    )
 
 
 def case_id(study: Study, phase: Phase) -> str:
@@ -103,7 +152,7 @@ def reference_masks(root: Path) -> dict[str, Path]:
     """
     return {
         _case_name(folder.name, number): path
-        for folder in _patient_folders(root)
+        for folder in patient_folders(root)
         for number, path in _numbered_files(folder, masks=True).items()
     }
 
@@ -133,19 +182,6 @@ def _case_name(patient: str, number: int) -> str:
     return f"{patient}_frame{number:02d}"
 
 
-def _patient_folders(root: Path) -> list[Path]:
-    if not root.is_dir():
-        raise DatasetError(f"{root} is not a folder: pass the unzipped ACDC folder as --root")
-    parts = [root / name for name in ("training", "testing") if (root / name).is_dir()] or [root]
-    folders = sorted((folder for part in parts for folder in _patients_in(part)), key=lambda folder: folder.name)
-    if not folders:
-        raise DatasetError(f"no patientNNN folder in {root}: pass the unzipped ACDC folder as --root")
-    for first, second in pairwise(folders):
-        if first.name == second.name:
-            raise DatasetError(f"{first.name} is there twice, in {first.parent} and {second.parent}: remove one")
-    return folders
-
-
 def _patients_in(folder: Path) -> Iterator[Path]:
     return (entry for entry in folder.iterdir() if entry.is_dir() and _PATIENT.fullmatch(entry.name))
 
@@ -158,32 +194,6 @@ def _numbered_files(folder: Path, *, masks: bool) -> dict[int, Path]:
         if match and (match[2] is not None) == masks:
             found[int(match[1])] = path
     return found
-
-
-def _read_study(folder: Path) -> Study | None:
-    info_file = folder / "Info.cfg"
-    info = _read_info(info_file)
-    numbers = _frame_numbers(info, info_file)
-    cines = [folder / f"{folder.name}_4d{suffix}" for suffix in (".nii.gz", ".nii")]
-    cine = next((path for path in cines if path.is_file()), None)
-    frames = _frames(folder, numbers, cine)
-    missing = [f"{phase} (frame {number:02d})" for phase, number in numbers.items() if phase not in frames]
-    reasons = [f"{info_file} has no key {phase}" for phase in PHASES if phase not in numbers]
-    if missing:
-        reasons.append(f"{' and '.join(missing)} not in {folder}, and no 4D file to take it from")
-    if reasons:
-        warnings.warn(f"{folder.name} is left out: {'; '.join(reasons)}", MedwsssWarning, stacklevel=2)
-        return None
-    frame_count = _number(info, "NbFrame")
-    return Study(
-        patient=folder.name,
-        group=info.get("Group") or "unknown",
-        frames=frames,
-        cine=cine,
-        height_cm=_number(info, "Height"),
-        weight_kg=_number(info, "Weight"),
-        frame_count=None if frame_count is None else round(frame_count),
-    )
 
 
 def _frames(folder: Path, numbers: Mapping[Phase, int], cine: Path | None) -> dict[Phase, Frame]:

@@ -116,6 +116,19 @@ def read_image_labels(
     return ImageLabels(label_set.names, tags)
 
 
+def columns_of_table(path: Path) -> tuple[str, ...]:
+    """What the first line of a table of image-level labels names, beside patient, phase and slice.
+
+    Raises:
+        ImageLabelsError: the file cannot be read, is no table, or does not name patient, phase and slice.
+    """
+    header = next(iter(_cells(path)), [])
+    missing = [column for column in KEY_COLUMNS if column not in header]
+    if missing:
+        raise ImageLabelsError(f"{path} has no column {', '.join(missing)}: is it a table of image-level labels?")
+    return tuple(name for name in header if name not in KEY_COLUMNS)
+
+
 def read_tag_table(path: Path, label_set: LabelSet) -> ImageLabels:
     """The same file, whatever slices it names: for prediction, where a table may cover more than the inputs.
 
@@ -166,12 +179,7 @@ def _zero_or_one(value: str, name: str, where: str) -> int:
 
 def _rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """The lines of a table after its header, counted from 1, with stripped cells; empty lines are skipped."""
-    lines = _text(path).splitlines()
-    separator = ";" if lines and ";" in lines[0] else ","
-    try:
-        cells = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
-    except csv.Error as error:
-        raise ImageLabelsError(f"{path} is not a CSV table: {error}") from error
+    cells = _cells(path)
     header = cells[0] if cells else []
     missing = [column for column in columns if column not in header]
     if missing:
@@ -185,6 +193,16 @@ def _rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]
         if any(row) and len(row) != len(header):
             raise ImageLabelsError(f"{path} line {line}: {len(row)} cells, the header has {len(header)}")
     return [(line, dict(zip(header, row, strict=True))) for line, row in enumerate(cells[1:], start=2) if any(row)]
+
+
+def _cells(path: Path) -> list[list[str]]:
+    """Stripped cells of all lines, the header first."""
+    lines = _text(path).splitlines()
+    separator = ";" if lines and ";" in lines[0] else ","
+    try:
+        return [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
+    except csv.Error as error:
+        raise ImageLabelsError(f"{path} is not a CSV table: {error}") from error
 
 
 def _text(path: Path) -> str:

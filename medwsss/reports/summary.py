@@ -145,7 +145,7 @@ def summary_json(evaluation: Evaluation, sources: Sources, notes: Mapping[str, s
         "remarks": list(evaluation.remarks),
         "notes": dict(notes),
     }
-    plain: dict[str, Any] = _plain(summary)
+    plain: dict[str, Any] = plain_json(summary)
     return plain
 
 
@@ -161,11 +161,12 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def _plain(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
+    """A value as strict JSON has it: numbers that are not finite become null, tuples lists, intervals objects."""
     if isinstance(value, Interval):
-        return _plain(asdict(value))
+        return plain_json(asdict(value))
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain_json(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -27,7 +27,7 @@ def test_version_is_printed() -> None:
     assert medwsss("--version").out == f"medwsss {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "tags", "phantom"])
+@pytest.mark.parametrize("command", ["check", "train", "predict", "evaluate", "tags", "phantom"])
 def test_every_command_explains_itself(command: str) -> None:
     answer = medwsss(command, "--help")
     assert answer.code == 0
