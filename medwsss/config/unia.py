@@ -120,8 +120,8 @@ class UniAConfig(Section):
     """γ of Eq. 17."""
     segmentation_loss: Literal["balanced", "mean"] = "balanced"
     """Cross-entropy half over background and half over foreground, as the paper's, or as the mean over pixels. The
-    balanced one predicts more foreground than the labels hold, which pays where labels are few and hurts where they
-    are dense, as cine seeds are."""
+    balanced one predicts more foreground than dense labels such as cine seeds hold; the mean predicts background alone
+    for the first hundreds of iterations without pretrained weights."""
     token_contrast_weight: Weight = 0.3
     energy: EnergyConfig = EnergyConfig()
     schedule: ScheduleConfig = ScheduleConfig()
