@@ -164,7 +164,7 @@ def test_naming_another_data_set_starts_its_section_afresh() -> None:
         (["data.name=vok"], "unknown data.name 'vok'; did you mean 'voc'? (there are acdc, voc, coco)"),
         (
             ["method.name=unai"],
-            "unknown method.name 'unai'; did you mean 'unia'? (there are unia, cam, usage, retrain)",
+            "unknown method.name 'unai'; did you mean 'unia'? (there are unia, cam, usage, retrain, seeds)",
         ),
         (["addons.ils.enabled=true"], "unknown setting 'addons.ils'; did you mean 'isl'?"),
     ],
