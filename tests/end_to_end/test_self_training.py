@@ -158,10 +158,19 @@ def test_bad_requests_are_refused_in_one_line(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_of_another_task_cannot_be_averaged_with(acdc: Path, run: Path, tmp_path: Path) -> None:
-    answer = train(acdc, tmp_path, tmp_path / "heart", data={"grid": {"crop": 64}, "task": "heart"})
-    assert answer.code == 0, answer.err
+@pytest.mark.parametrize(
+    ("was", "becomes", "part"),
+    [("task: multi", "task: heart", "was not trained for task multi"), ("crop: 64", "crop: 32", "on another grid")],
+)
+def test_a_run_of_another_kind_cannot_be_averaged_with(
+    acdc: Path, run: Path, tmp_path: Path, was: str, becomes: str, part: str
+) -> None:
+    (tmp_path / "other").mkdir()
+    settings = (run / "config.yaml").read_text()
+    assert was in settings
+    (tmp_path / "other" / "config.yaml").write_text(settings.replace(was, becomes))
     patient = find_studies(acdc)[0].frames["ED"].path
-    refused = medwsss("predict", run, patient, "--out", tmp_path / "x", "--also", tmp_path / "heart", "--device", "cpu")
+    refused = medwsss("predict", run, patient, "--out", tmp_path / "x", "--also", tmp_path / "other", "--device", "cpu")
     assert refused.code == 2
-    assert "was not trained for task multi" in refused.err
+    assert part in refused.err
+    assert not (tmp_path / "x").exists()
