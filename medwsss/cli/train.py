@@ -1,8 +1,8 @@
 """``medwsss train``: from image-level labels to a trained run, its predictions on the held-out part and a report."""
 
 import tempfile
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
@@ -161,33 +161,43 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
     typer.echo(f"{method.encoder.weights_note}; run folder {run.path}; device {device_name}")
     if state is not None:
         check_split_unchanged(run, state, data.split.hash)
-    with nullcontext() if resume else new_run(run.path, config):
+    with nullcontext() if resume else new_run(run.path, config), going_on_later(config, run):
         write_inputs(run, config, data)
         if uses_seeds(config):
             labels = ready_seeds(config, data, run, device)
             samples = training_samples(config, data, labels)
             note_labels(run, labels)
-        first_step = 0 if state is None else state.step
         with RunObserver(
-            run, class_names=data.labels.names, iterations=config.training.iterations, first_step=first_step
+            run,
+            class_names=data.labels.names,
+            iterations=config.training.iterations,
+            first_step=0 if state is None else state.step,
         ) as observer:
-            try:
-                run_training(
-                    method,
-                    samples,
-                    config,
-                    run,
-                    split_hash=data.split.hash,
-                    device=device,
-                    observer=observer,
-                    validate=partial(validate, method),
-                    resume=state is not None,
-                )
-            except KeyboardInterrupt:
-                if run.checkpoint("last").is_file():
-                    typer.echo(f"stopped: continue with medwsss train --resume {run.path}", err=True)
-                raise
+            run_training(
+                method,
+                samples,
+                config,
+                run,
+                split_hash=data.split.hash,
+                device=device,
+                observer=observer,
+                validate=partial(validate, method),
+                resume=state is not None,
+            )
     report_held_out(config, run, method.eval(), data, device)
+
+
+@contextmanager
+def going_on_later(config: "RunConfig", run: "RunFolder") -> Iterator[None]:
+    """Say how to go on where the user stops the block and something of it is stored."""
+    from medwsss.cli.cine_stages import in_first_stages
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        if run.checkpoint("last").is_file() or in_first_stages(config, run):
+            typer.echo(f"stopped: continue with medwsss train --resume {run.path}", err=True)
+        raise
 
 
 def loaded_data(config: "DataConfig", root: Path, *, tags: Path | None) -> "PreparedData":

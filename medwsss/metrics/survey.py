@@ -181,4 +181,4 @@ def motion_sentence(survey: Survey) -> str:
     head = f"cine: motion is there in {survey.moving} of {count} patients"
     if not survey.moving:
         return f"{head}; `medwsss seeds` cannot use it"
-    return f"{head}; `medwsss seeds` and `--method retrain` can use it"
+    return f"{head}; `--method seeds` and `--with cine` can use it"
