@@ -165,7 +165,7 @@ def _survey_sections(survey: Survey, least_change: float) -> Iterator[Section]:
     yield Section(
         "Data",
         (
-            f"{survey.source}: {len(survey.patients)} patients ({counts}), {len(survey.readable)} with ED and ES, "
+            f"{survey.source}: {_patients(len(survey.patients))} ({counts}), {len(survey.readable)} with ED and ES, "
             f"{cine} with a 4D cine file; {len(frames)} frames, {sum(frame.slices for frame in frames)} slices.",
         ),
         Table(
@@ -173,6 +173,10 @@ def _survey_sections(survey: Survey, least_change: float) -> Iterator[Section]:
             tuple((Cell(name), *_spread_cells(found)) for name, found in rows.items()),
         ),
     )
+
+
+def _patients(count: int) -> str:
+    return "1 patient" if count == 1 else f"{count} patients"
 
 
 def _changes(survey: Survey) -> Spread:

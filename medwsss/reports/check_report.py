@@ -65,7 +65,7 @@ def _aligned(table: Table | None) -> Iterator[str]:
         return
     lines = [table.header, *(tuple(map(str, row)) for row in table.rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    words = [not any(character.isdigit() for character in row) for row in lines[-1]]
+    words = [index == 0 or text[:1].isalpha() for index, text in enumerate(lines[-1])]
     for line in lines:
         cells = zip(line, widths, words, strict=True)
         yield "  ".join(text.ljust(width) if left else text.rjust(width) for text, width, left in cells).rstrip()

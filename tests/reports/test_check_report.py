@@ -45,7 +45,7 @@ def check() -> Check:
 
 def test_the_text_ends_with_the_verdict_and_holds_every_count(check: Check) -> None:
     text = check_text(check)
-    assert "1 patients (1 NOR), 1 with ED and ES, 0 with a 4D cine file; 2 frames, 8 slices." in text
+    assert "DATA: 1 patient (1 NOR), 1 with ED and ES, 0 with a 4D cine file; 2 frames, 8 slices." in text
     assert "Source: table /Some/Path.csv." in text
     # the heart is on 2 of 4 slices: one bit
     assert "heart  heart            2        2        50 %           1.000                     1 of 1" in text
@@ -56,8 +56,9 @@ def test_the_text_ends_with_the_verdict_and_holds_every_count(check: Check) -> N
     assert verdict[-1].startswith("  cine: motion is there in 1 of 1 patients")
 
 
-def test_columns_are_aligned(check: Check) -> None:
+def test_columns_are_aligned_and_the_first_is_to_the_left(check: Check) -> None:
     lines = check_text(check).splitlines()
+    assert "  rows                                    120     120      120" in lines
     start = next(index for index, line in enumerate(lines) if line.startswith("  Task"))
     assert len({len(line) for line in lines[start : start + 5]}) == 1
 
