@@ -62,11 +62,12 @@ class StudyTrials:
     def seeds(self, configs: Sequence[CineConfig]) -> list[HeartSeeds]:
         """What ``heart_seeds`` makes with each of the settings, in their order."""
         self._find_axes(configs)
+        reach = max(map(self._reach, configs))
         left: dict[CineConfig, LeftVentricles] = {}
         found = []
         for config in configs:
             shared = config.model_copy(update={"right_ventricle": CineConfig().right_ventricle})
-            axis, (rows, columns) = self._near_heart(config)
+            axis, (rows, columns) = self._near_heart(config, reach)
             early, late = (stack[:, rows, columns] for stack in self._phases)
             if shared not in left:
                 left[shared] = left_ventricles(early, late, axis, spacing_mm=self._spacing_mm, config=config)
@@ -93,12 +94,15 @@ class StudyTrials:
             moving = motion_map(self._phases, spacing_mm=(self._spacing_mm, self._spacing_mm), config=motion)
             self._axes[motion, axis] = axis_through(rings[sizes], moving, spacing_mm=self._spacing_mm, config=axis)
 
-    def _near_heart(self, config: CineConfig) -> tuple[VentricleAxis, tuple[slice, slice]]:
-        """The axis within, and the rows and columns of, the part of the image that the labels can reach."""
-        axis = self._axes[config.motion, config.axis]
+    def _reach(self, config: CineConfig) -> int:
+        """How far from the axis a label can be, in pixels."""
         wall = max(config.wall.range_mm[1], config.wall.systole_range_mm[1])
         reach_mm = config.axis.radii_mm[1] + config.cavity.reach_mm + wall + config.right_ventricle.reach_mm
-        reach = round(reach_mm / self._spacing_mm) + 2
+        return round(reach_mm / self._spacing_mm) + 2
+
+    def _near_heart(self, config: CineConfig, reach: int) -> tuple[VentricleAxis, tuple[slice, slice]]:
+        """The axis within, and the rows and columns of, the part of the image that is within reach."""
+        axis = self._axes[config.motion, config.axis]
         low, high = axis.centres.min(axis=0) - reach, axis.centres.max(axis=0) + reach + 1
         low = np.maximum(low, 0)
         rows, columns = (slice(int(start), int(stop)) for start, stop in zip(low, high, strict=True))
