@@ -21,6 +21,7 @@ from medwsss.data.acdc import find_studies, reference_masks
 from medwsss.data.slice_cache import SliceCache
 from medwsss.engine.cine_constants import A_PRIORI, Measured, described, measure_all, search
 from medwsss.engine.cine_trials import reference_of, trials_of
+from medwsss.engine.cine_trust import trust
 from medwsss.errors import DatasetError
 
 
@@ -70,6 +71,10 @@ def main() -> None:
     (out / "chosen.yaml").write_text(yaml.safe_dump({"cine": found.chosen.model_dump(mode="json")}), encoding="utf-8")
     configs = {"a priori": A_PRIORI, "chosen": found.chosen, "defaults": CineConfig()}
     write_measured(measure_all(trials, configs, references=known), out / "compared.csv", out / "compared_dice.csv")
+    if arguments.masks:
+        true = [Measured(name, "masks", trials[name].criteria(references[name].labels), {}) for name in trials]
+        write_measured(true, out / "masks.csv", out / "unused")
+        write_rows(out / "trust.csv", [{"criterion": name, **row} for name, row in trust(found.measured).items()])
 
 
 if __name__ == "__main__":

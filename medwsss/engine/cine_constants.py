@@ -199,7 +199,8 @@ def measure_all(
     for patient, study in trials.items():
         for name, seeds in zip(configs, study.seeds(list(configs.values())), strict=True):
             overlap = dice_of_seeds(seeds, references[patient]) if references is not None else {}
-            rows.append(Measured(patient, name, study.criteria(seeds), overlap))
+            found = study.criteria((seeds.diastole, seeds.systole))
+            rows.append(Measured(patient, name, found, overlap))
     return rows
 
 

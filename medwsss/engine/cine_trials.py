@@ -77,9 +77,9 @@ class StudyTrials:
             found.append(self._placed(seeds, rows, columns, config))
         return found
 
-    def criteria(self, seeds: HeartSeeds) -> dict[str, float]:
-        """The criteria of seeds of this study, see ``priors.cardiac.criteria``."""
-        return criteria(BeatingLabels(self._phases, (seeds.diastole, seeds.systole), self._spacing_mm))
+    def criteria(self, labels: tuple[Labels, Labels]) -> dict[str, float]:
+        """The criteria of labels of this study at ED and ES, whatever made them, see ``priors.cardiac.criteria``."""
+        return criteria(BeatingLabels(self._phases, labels, self._spacing_mm))
 
     def _find_axes(self, configs: Sequence[CineConfig]) -> None:
         wanted = {(config.motion, config.axis) for config in configs} - self._axes.keys()

@@ -33,12 +33,12 @@ class ToldTrials(StudyTrials):
 
     def seeds(self, configs: Sequence[CineConfig]) -> list[HeartSeeds]:
         self._configs = list(configs)
-        labels = np.zeros((1, 1, 1), np.uint8)
-        axes = [VentricleAxis(np.full((1, 2), index), np.ones((2, 1)), np.ones(1)) for index in range(len(configs))]
-        return [HeartSeeds(labels, labels, axis) for axis in axes]
+        axis = VentricleAxis(np.zeros((1, 2), int), np.ones((2, 1)), np.ones(1))
+        told = [np.full((1, 1, 1), index, np.uint8) for index in range(len(configs))]
+        return [HeartSeeds(labels, labels, axis) for labels in told]
 
-    def criteria(self, seeds: HeartSeeds) -> dict[str, float]:
-        config = self._configs[int(seeds.axis.centres[0, 0])]
+    def criteria(self, labels: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:
+        config = self._configs[int(labels[0].item())]
         disagreement = self._offset + abs(config.axis.bend - 0.1) + self._reach_weight * (config.cavity.reach_mm - 6.0)
         return dict.fromkeys(NAMES, 0.5) | {"muscle_disagreement": disagreement}
 

@@ -31,7 +31,8 @@ def test_stages_computed_once_for_several_settings_give_what_each_gives_alone(tr
 
 
 def test_a_drawn_heart_meets_every_criterion(trials: StudyTrials) -> None:
-    found = trials.criteria(trials.seeds([CineConfig()])[0])
+    seeds = trials.seeds([CineConfig()])[0]
+    found = trials.criteria((seeds.diastole, seeds.systole))
     assert set(found) == set(CRITERIA)
     assert found["implausible_ejection"] == 0
     assert found["muscle_disagreement"] < 0.2
