@@ -1,6 +1,6 @@
 """Choose the constants of the cine prior on your own studies without any mask; see medwsss.engine.cine_constants.
 
-python scripts/cine_constants.py DATA --out FOLDER [--every 3] [--masks]
+python scripts/cine_constants.py DATA --out FOLDER [--every 3] [--laws] [--masks]
 
 DATA is laid out like ACDC. FOLDER gets criteria.csv (every trial), steps.csv, chosen.yaml (a part of a
 configuration file) and compared.csv (start, choice and defaults on all patients). With --masks, which must not choose
@@ -19,10 +19,11 @@ from medwsss.config.cine import CineConfig
 from medwsss.config.data import GridConfig
 from medwsss.data.acdc import find_studies, reference_masks
 from medwsss.data.slice_cache import SliceCache
-from medwsss.engine.cine_constants import A_PRIORI, Measured, described, measure_all, search
+from medwsss.engine.cine_constants import A_PRIORI, LAWS, Measured, described, measure_all, search
 from medwsss.engine.cine_trials import reference_of, trials_of
 from medwsss.engine.cine_trust import trust
 from medwsss.errors import DatasetError
+from medwsss.priors.cardiac.criteria import CRITERIA
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, object]]) -> None:
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--every", type=int, default=3, help="search on every so many patients (3)")
+    parser.add_argument("--laws", action="store_true", help="only conservation of muscle and blood votes")
     parser.add_argument("--masks", action="store_true", help="also compute overlap with the masks; it chooses nothing")
     arguments = parser.parse_args()
     out: Path = arguments.out
@@ -60,7 +62,8 @@ def main() -> None:
             references[study.patient] = reference_of(study, masks, made.size)
     some = {patient: trials[patient] for patient in list(trials)[:: arguments.every]}
     known = references if arguments.masks else None
-    found = search(some, references=known, report=lambda line: print(line, flush=True))
+    voting = LAWS if arguments.laws else tuple(CRITERIA)
+    found = search(some, voting=voting, references=known, report=lambda line: print(line, flush=True))
     write_measured(found.measured, out / "criteria.csv", out / "dice.csv")
     steps = [
         {"stage": step.stage, "settings": described(step.settings), "score": step.score,

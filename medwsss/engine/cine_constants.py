@@ -22,6 +22,9 @@ The protocol, written down and committed before any overlap with a mask was comp
    The result is the start of the next stage. There is one pass, and no second look.
 8. After the choice. Overlap with masks, if it is asked for, is computed in the same pass but kept in a table of its own
    that no step reads. Start, choice and defaults are then compared on all patients.
+
+A second search (``LAWS``) was declared after the first had ended and before any overlap was looked at: the same, where
+only the two conservation laws vote, since in the first the sharpness of edges outweighed them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -94,6 +97,8 @@ STAGES: tuple[tuple[Constant, ...], ...] = (
         Constant("right_ventricle.step_mm", (5.0, 15.0), silent=("slice_continuity",)),
     ),
 )
+LAWS = ("muscle_disagreement", "stroke_disagreement")
+"""Criteria that are laws of physics: muscle is conserved, and both ventricles pump the same blood."""
 _CLIP = 3.0
 _NAMES = tuple(CRITERIA)
 
@@ -140,6 +145,7 @@ def search(
     *,
     start: CineConfig = A_PRIORI,
     stages: Sequence[Sequence[Constant]] = STAGES,
+    voting: Sequence[str] = _NAMES,
     references: Mapping[str, Reference] | None = None,
     report: Report = lambda line: None,
 ) -> Search:
@@ -149,6 +155,7 @@ def search(
         trials: two patients at least, so that there is a standard error.
         start: constants to start from.
         stages: what is tried.
+        voting: the criteria that count.
         references: masks by patient, which fill ``Measured.dice`` and nothing else.
         report: told of every step, in a line.
 
@@ -157,6 +164,7 @@ def search(
     """
     if len(trials) < 2:
         raise ValueError("trials must be of two patients or more")
+    mute = tuple(name for name in _NAMES if name not in voting)
     adopted: Settings = ()
     steps: list[Step] = []
     measured: list[Measured] = []
@@ -171,12 +179,12 @@ def search(
         alone: list[Settings] = [((one.key, value),) for one in stage for value in one.candidates]
         values = measure([(), *alone])
         votes = dict(zip(alone, improvements(values)[1:], strict=True))
-        scored = {settings: score(votes[settings], silent=_silent(stage, settings)) for settings in alone}
+        scored = {settings: score(votes[settings], silent=mute + _silent(stage, settings)) for settings in alone}
         winners = _winners(stage, scored)
         best: Settings = max(winners, key=lambda settings: scored[settings][0], default=())
         if len(winners) > 1:
             together = tuple(pair for settings in winners for pair in settings)
-            silent = _silent(stage, together)
+            silent = mute + _silent(stage, together)
             both = improvements(np.concatenate([values, measure([together])]))[[1 + alone.index(best), -1]]
             scored[together] = score(both[1], silent=silent)
             if scored[together][0] > score(both[0], silent=silent)[0]:

@@ -73,6 +73,12 @@ def test_a_later_stage_starts_from_what_the_earlier_one_chose() -> None:
     assert [step.adopted for step in result.steps] == [True, False, True, False]
 
 
+def test_criteria_without_a_vote_choose_nothing() -> None:
+    trials = {str(offset): ToldTrials(offset) for offset in (0.0, 1.0)}
+    result = search(trials, start=A_PRIORI, stages=((REACH,),), voting=("slice_continuity",))
+    assert result.chosen == A_PRIORI
+
+
 def test_one_patient_cannot_choose() -> None:
     with pytest.raises(ValueError, match="two patients"):
         search({"only": ToldTrials(0.0)})
