@@ -49,9 +49,10 @@ def trust(rows: Sequence[Measured], *, prefix: str = "no_tags_dice") -> dict[str
 
 
 def _spearman(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]) -> float:
-    if np.isnan(first).any() or len(set(first)) < 2 or len(set(second)) < 2:
+    ranked = [np.round(values, 9) for values in (first, second)]  # equal but for rounding is equal
+    if np.isnan(first).any() or any(len(set(values)) < 2 for values in ranked):
         return float("nan")
-    return float(spearmanr(first, second).statistic)
+    return float(spearmanr(*ranked).statistic)
 
 
 def _in_order(names: Sequence[str]) -> tuple[str, ...]:
