@@ -134,7 +134,10 @@ class DoubtConfig(Section):
 
 
 class CineConfig(Section):
-    """Seeds from motion and cardiac anatomy. Every constant is a claim about hearts, not about a data set."""
+    """Seeds from motion and cardiac anatomy. Every constant is a claim about hearts.
+
+    The defaults were chosen with masks of ACDC in view; docs/cine.md says what constants chosen without masks give.
+    """
 
     motion: MotionConfig = MotionConfig()
     axis: AxisConfig = AxisConfig()

@@ -29,6 +29,16 @@ class VentricleAxis:
     """How much each centre looks like a left ventricle, relative to the best of the volume: in [0, 1]."""
 
 
+@dataclass(frozen=True, eq=False)
+class Enclosure:
+    """Every place of a phase as the centre of a bright disc in a dark ring."""
+
+    contrast: Stack
+    """Grey level of the disc above the brightest part of its ring, at the best radius."""
+    radius_mm: Stack
+    """That radius."""
+
+
 def ventricle_axis(
     phases: tuple[Stack, Stack], motion: Stack, *, spacing_mm: float, config: AxisConfig
 ) -> VentricleAxis:
@@ -45,14 +55,27 @@ def ventricle_axis(
         spacing_mm: of square pixels.
         config: radii and costs.
     """
+    best = [best_enclosure(stack, spacing_mm=spacing_mm, config=config) for stack in phases]
+    return axis_through((best[0], best[1]), motion, spacing_mm=spacing_mm, config=config)
+
+
+def best_enclosure(stack: Stack, *, spacing_mm: float, config: AxisConfig) -> Enclosure:
+    """How well each place is enclosed, at the radius where it is best; depends on the radii and the ring only."""
     radii_mm = np.arange(config.radii_mm[0], config.radii_mm[1] + 1e-6, config.radius_step_mm)
-    rings = [enclosures(stack, radii_mm / spacing_mm, ring=config.ring_mm / spacing_mm) for stack in phases]
-    diastole, systole = (ring.max(axis=0) for ring in rings)
-    score = np.clip(diastole + config.systole_share * systole, 0.0, None) * motion**2
+    found = enclosures(stack, radii_mm / spacing_mm, ring=config.ring_mm / spacing_mm)
+    return Enclosure(found.max(axis=0), radii_mm[found.argmax(axis=0)].astype(np.float32))
+
+
+def axis_through(
+    phases: tuple[Enclosure, Enclosure], motion: Stack, *, spacing_mm: float, config: AxisConfig
+) -> VentricleAxis:
+    """The axis through what ``best_enclosure`` found at end-diastole and end-systole, see ``ventricle_axis``."""
+    diastole, systole = phases
+    score = np.clip(diastole.contrast + config.systole_share * systole.contrast, 0.0, None) * motion**2
     score /= max(float(score.max()), 1e-12)
     centres = continuous_path(score, candidates=config.candidates, bend=config.bend * spacing_mm**2)
     places = (np.arange(len(centres)), centres[:, 0], centres[:, 1])
-    radii = np.stack([radii_mm[ring[:, *places].argmax(axis=0)] for ring in rings])
+    radii = np.stack([phase.radius_mm[places] for phase in phases]).astype(float)
     return VentricleAxis(centres, radii, score[places])
 
 

@@ -20,6 +20,8 @@ RV, MYO, LV = 1, 2, 3
 
 Stack = Float32[np.ndarray, "n h w"]
 Labels = UInt8[np.ndarray, "n h w"]
+LeftVentricles = tuple[list[LeftHeart | None], list[LeftHeart | None]]
+"""Of every slice, at end-diastole and at end-systole."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +53,35 @@ def heart_seeds(
     change = smoothed_change((diastole, systole), spacing_mm=(spacing_mm, spacing_mm), config=config.motion)
     motion, largest_change = relative_change(change), float(change.max())
     axis = ventricle_axis((diastole, systole), motion, spacing_mm=spacing_mm, config=config.axis)
+    left = left_ventricles(diastole, systole, axis, spacing_mm=spacing_mm, config=config)
+    return seeds_beside(left, axis, diastole.shape[1:], right=right, spacing_mm=spacing_mm, config=config)
+
+
+def left_ventricles(
+    diastole: Stack, systole: Stack, axis: VentricleAxis, *, spacing_mm: float, config: CineConfig
+) -> LeftVentricles:
+    """The left ventricle of every slice at end-diastole and at end-systole; depends on cavity and wall only."""
     pairs = [
         left_hearts(first, second, axis, index, spacing_mm=spacing_mm, config=config)
         for index, (first, second) in enumerate(zip(diastole, systole, strict=True))
     ]
-    early, late = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    right_hearts = right_ventricles(early, late, right=right, spacing_mm=spacing_mm, config=config.right_ventricle)
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+
+
+def seeds_beside(
+    left: LeftVentricles,
+    axis: VentricleAxis,
+    shape: tuple[int, ...],
+    *,
+    right: tuple[float, float],
+    spacing_mm: float,
+    config: CineConfig,
+) -> HeartSeeds:
+    """The right ventricle beside ``left_ventricles``, and all painted on slices of ``shape``, see ``heart_seeds``."""
+    found = right_ventricles(*left, right=right, spacing_mm=spacing_mm, config=config.right_ventricle)
     labels = [
-        np.stack([_painted(heart, rv, diastole.shape[1:]) for heart, rv in zip(hearts, rvs, strict=True)])
-        for hearts, rvs in zip((early, late), right_hearts, strict=True)
+        np.stack([_painted(heart, rv, shape) for heart, rv in zip(hearts, rvs, strict=True)])
+        for hearts, rvs in zip(left, found, strict=True)
     ]
     return HeartSeeds(labels[0], labels[1], axis, largest_change)
 
