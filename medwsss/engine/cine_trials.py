@@ -26,9 +26,9 @@ from medwsss.priors.cardiac.labels import (
     LeftVentricles,
     gated_by_tags,
     left_ventricles,
-    seeds_beside,
+    painted_beside,
 )
-from medwsss.priors.motion import motion_map
+from medwsss.priors.motion import relative_change, smoothed_change
 from medwsss.volumes.slicing import RIGHT, in_plane_direction, slices_of
 
 Stack = Float32[np.ndarray, "n h w"]
@@ -52,6 +52,7 @@ class StudyTrials:
         """Grey levels in [0, 1] at end-diastole and end-systole, pixel size, and direction of the patient's right."""
         self._phases, self._spacing_mm, self._right = phases, spacing_mm, right
         self._axes: dict[tuple[MotionConfig, AxisConfig], VentricleAxis] = {}
+        self._largest_changes: dict[MotionConfig, float] = {}
 
     @property
     def size(self) -> tuple[int, int]:
@@ -71,10 +72,10 @@ class StudyTrials:
             early, late = (stack[:, rows, columns] for stack in self._phases)
             if shared not in left:
                 left[shared] = left_ventricles(early, late, axis, spacing_mm=self._spacing_mm, config=config)
-            seeds = seeds_beside(
-                left[shared], axis, early.shape[1:], right=self._right, spacing_mm=self._spacing_mm, config=config
+            painted = painted_beside(
+                left[shared], early.shape[1:], right=self._right, spacing_mm=self._spacing_mm, config=config
             )
-            found.append(self._placed(seeds, rows, columns, config))
+            found.append(self._placed(painted, rows, columns, config))
         return found
 
     def criteria(self, labels: tuple[Labels, Labels]) -> dict[str, float]:
@@ -91,7 +92,9 @@ class StudyTrials:
                     best_enclosure(stack, spacing_mm=self._spacing_mm, config=axis) for stack in self._phases
                 )
                 rings[sizes] = (first, second)
-            moving = motion_map(self._phases, spacing_mm=(self._spacing_mm, self._spacing_mm), config=motion)
+            change = smoothed_change(self._phases, spacing_mm=(self._spacing_mm, self._spacing_mm), config=motion)
+            self._largest_changes[motion] = float(change.max())
+            moving = relative_change(change)
             self._axes[motion, axis] = axis_through(rings[sizes], moving, spacing_mm=self._spacing_mm, config=axis)
 
     def _reach(self, config: CineConfig) -> int:
@@ -108,13 +111,14 @@ class StudyTrials:
         rows, columns = (slice(int(start), int(stop)) for start, stop in zip(low, high, strict=True))
         return replace(axis, centres=axis.centres - low), (rows, columns)
 
-    def _placed(self, seeds: HeartSeeds, rows: slice, columns: slice, config: CineConfig) -> HeartSeeds:
+    def _placed(self, painted: tuple[Labels, Labels], rows: slice, columns: slice, config: CineConfig) -> HeartSeeds:
         whole = []
-        for part in (seeds.diastole, seeds.systole):
+        for part in painted:
             labels = np.zeros(self._phases[0].shape, np.uint8)
             labels[:, rows, columns] = part
             whole.append(labels)
-        return HeartSeeds(whole[0], whole[1], self._axes[config.motion, config.axis])
+        change = self._largest_changes[config.motion]
+        return HeartSeeds(whole[0], whole[1], self._axes[config.motion, config.axis], change)
 
 
 def trials_of(study: Study, grid: GridConfig, cache: SliceCache) -> StudyTrials:

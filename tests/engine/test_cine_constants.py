@@ -35,7 +35,7 @@ class ToldTrials(StudyTrials):
         self._configs = list(configs)
         axis = VentricleAxis(np.zeros((1, 2), int), np.ones((2, 1)), np.ones(1))
         told = [np.full((1, 1, 1), index, np.uint8) for index in range(len(configs))]
-        return [HeartSeeds(labels, labels, axis) for labels in told]
+        return [HeartSeeds(labels, labels, axis, 0.1) for labels in told]
 
     def criteria(self, labels: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:
         config = self._configs[int(labels[0].item())]

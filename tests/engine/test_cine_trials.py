@@ -43,7 +43,7 @@ def test_dice_of_seeds_is_told_with_and_without_tags_and_by_phase() -> None:
     seeds, masks = np.array([[[RV, MYO, LV, LV]]], np.uint8), np.array([[[0, MYO, MYO, LV]]], np.uint8)
     axis = VentricleAxis(np.zeros((1, 2), int), np.ones((2, 1)), np.ones(1))
     present = np.array([[False, True, True]])
-    found = dice_of_seeds(HeartSeeds(seeds, masks, axis), Reference((masks, masks), (present, present)))
+    found = dice_of_seeds(HeartSeeds(seeds, masks, axis, 0.1), Reference((masks, masks), (present, present)))
     assert found["no_tags_dice_RV_ED"] == 0
     assert np.isnan(found["dice_RV_ED"])  # the tag clears it, and there is none
     assert found["dice_MYO_ED"] == found["no_tags_dice_MYO_ED"] == pytest.approx(2 * 1 / (1 + 2))

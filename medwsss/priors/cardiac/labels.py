@@ -54,7 +54,8 @@ def heart_seeds(
     motion, largest_change = relative_change(change), float(change.max())
     axis = ventricle_axis((diastole, systole), motion, spacing_mm=spacing_mm, config=config.axis)
     left = left_ventricles(diastole, systole, axis, spacing_mm=spacing_mm, config=config)
-    return seeds_beside(left, axis, diastole.shape[1:], right=right, spacing_mm=spacing_mm, config=config)
+    first, second = painted_beside(left, diastole.shape[1:], right=right, spacing_mm=spacing_mm, config=config)
+    return HeartSeeds(first, second, axis, largest_change)
 
 
 def left_ventricles(
@@ -68,22 +69,21 @@ def left_ventricles(
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
-def seeds_beside(
+def painted_beside(
     left: LeftVentricles,
-    axis: VentricleAxis,
     shape: tuple[int, ...],
     *,
     right: tuple[float, float],
     spacing_mm: float,
     config: CineConfig,
-) -> HeartSeeds:
-    """The right ventricle beside ``left_ventricles``, and all painted on slices of ``shape``, see ``heart_seeds``."""
+) -> tuple[Labels, Labels]:
+    """The right ventricle beside ``left_ventricles``, and all painted on slices of ``shape``, at ED and at ES."""
     found = right_ventricles(*left, right=right, spacing_mm=spacing_mm, config=config.right_ventricle)
     labels = [
         np.stack([_painted(heart, rv, shape) for heart, rv in zip(hearts, rvs, strict=True)])
         for hearts, rvs in zip(left, found, strict=True)
     ]
-    return HeartSeeds(labels[0], labels[1], axis, largest_change)
+    return labels[0], labels[1]
 
 
 def left_hearts(
