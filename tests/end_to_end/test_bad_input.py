@@ -455,7 +455,7 @@ BAD_RUNS: dict[str, tuple[Damage, str, str]] = {
         "belongs to another configuration",
     ),
     "unknown setting": (
-        lambda run: changed(run / "config.yaml", "training:", "traning:"),
+        lambda run: changed(run / "config.yaml", "\ntraining:", "\ntraning:"),
         "config.yaml: unknown setting 'traning'; did you mean 'training'?",
         "config.yaml: unknown setting 'traning'",
     ),

@@ -20,11 +20,14 @@ CPU = torch.device("cpu")
 class Constant(Method):
     """The same label everywhere, and the same probability for every tag."""
 
-    training_step = explain = cams = None  # type: ignore[assignment]
+    training_step = explain = None  # type: ignore[assignment]
 
     def __init__(self, label: int) -> None:
         super().__init__()
         self.label, self.sizes = label, []  # type: ignore[var-annotated]
+
+    def cams(self, images: Tensor, image_labels: Tensor | None = None) -> Tensor:
+        raise NotImplementedError
 
     def predict(self, images: Tensor, image_labels: Tensor | None = None) -> Prediction:
         self.sizes.append(tuple(images.shape))

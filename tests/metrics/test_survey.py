@@ -70,7 +70,7 @@ def test_what_is_unlike_short_axis_cine_is_named(frame: FrameSurvey, said: tuple
 def test_the_motion_of_patients_with_both_phases_is_counted() -> None:
     still = patient("b", "3", "4", change=0.01, moves=False)
     survey = survey_of("data", [patient("a", "1", "2"), still, patient("c", "5", change=math.nan, moves=False)])
-    assert motion_sentence(survey).startswith("cine: motion is there in 1 of 2 patients; `medwsss seeds`")
+    assert motion_sentence(survey).startswith("cine: motion is there in 1 of 2 patients; `--method seeds`")
     assert motion_sentence(survey_of("data", [still])).endswith("0 of 1 patients; `medwsss seeds` cannot use it")
     assert motion_sentence(survey_of("data", [])) == "cine: no patient has two frames that can be read"
 
