@@ -15,8 +15,31 @@ if TYPE_CHECKING:
 
 
 def in_first_stages(config: "RunConfig", run: "RunFolder") -> bool:
-    """Whether a run with rounds of self-training was stopped before its own network had a checkpoint."""
-    return config.self_training.rounds > 0 and run.round(1).is_dir() and not run.checkpoint("last").is_file()
+    """Whether a run was stopped among its seeds or rounds, before its own network had a checkpoint."""
+    from medwsss.engine.training_sets import uses_seeds
+
+    begun = run.seeds.is_dir() or run.round(1).is_dir()
+    return uses_seeds(config) and begun and not run.checkpoint("last").is_file()
+
+
+def check_first_stages(config: "RunConfig", data: "PreparedData") -> None:
+    """Find what is wrong with given seeds, stored labels or folds before anything is written.
+
+    Raises:
+        MedwsssError: something is.
+    """
+    from medwsss.config.segmenters import RetrainConfig, pseudo_root
+    from medwsss.data.loading import VolumeData
+    from medwsss.data.pseudo_sets import pseudo_training_set
+    from medwsss.engine.self_training import folds_of
+    from medwsss.engine.training_sets import given_seeds, training_samples
+
+    assert isinstance(data, VolumeData)  # the configuration refuses seeds of anything else
+    folds_of(config, data)
+    if given_seeds(config) is not None:
+        training_samples(config, data, given_seeds(config))
+    elif isinstance(config.method, RetrainConfig):
+        pseudo_training_set(data, pseudo_root(config.method))
 
 
 def ready_seeds(config: "RunConfig", data: "PreparedData", run: "RunFolder", device: "torch.device") -> Path:
@@ -48,14 +71,17 @@ def ready_seeds(config: "RunConfig", data: "PreparedData", run: "RunFolder", dev
 
 
 def note_labels(run: "RunFolder", labels: Path) -> None:
-    """Store which folder of seeds or repaired ones teaches, after how many rounds, and which cases it leaves out."""
+    """Store which folder of seeds or repaired ones teaches, after how many rounds, and which cases have no seeds."""
     from medwsss.data.pseudo_folder import RECORD, read_pseudo_record
     from medwsss.data.records import save_record
+    from medwsss.engine.round_verdict import without_seeds
 
-    own_round = labels.parent.parent == run.path and labels.parent.name.startswith("round-")
-    rounds = int(labels.parent.name.removeprefix("round-")) if own_round else 0
-    left_out = read_pseudo_record(labels / RECORD).left_out
-    save_record(run.cine, {"labels": str(labels), "rounds": rounds, "left_out": left_out})
+    record = read_pseudo_record(labels / RECORD)
+    own_round = record.provenance.get("round", "").removeprefix("round-")
+    rounds = int(own_round) if labels.is_relative_to(run.path) and own_round else 0
+    tried = len(list(run.path.glob("round-*/labels/pseudo.json")))
+    without = without_seeds(record)
+    save_record(run.cine, {"labels": str(labels), "rounds": rounds, "rounds tried": tried, "left_out": without})
 
 
 def write_own_seeds(config: "RunConfig", data: "VolumeData", root: Path) -> None:

@@ -19,7 +19,10 @@ def predict(
     out: Annotated[Path, typer.Option(help="Folder for the label files.")],
     also: Annotated[
         list[Path] | None,
-        typer.Option(metavar="RUN", help="Volumes: average with another run of the same task; may be repeated."),
+        typer.Option(
+            metavar="RUN",
+            help="Volumes: average with another run of the same task; may be repeated. Views are those of RUN.",
+        ),
     ] = None,
     tags: Annotated[Path | None, typer.Option(help="Table of image-level labels; not needed.")] = None,
     save: Annotated[

@@ -92,7 +92,7 @@ def fitting_run(path: Path, config: "RunConfig") -> "tuple[RunFolder, RunConfig]
     run, other = open_run(path)
     if not isinstance(other.data, VolumeDataConfig) or other.data.task != config.data.task:
         raise ConfigError(f"--also {path} was not trained for task {config.data.task}: average runs of one task")
-    if other.data.grid != config.data.grid:
+    if other.data.grid.model_copy(update={"crop": config.data.grid.crop}) != config.data.grid:
         raise ConfigError(f"--also {path} sees slices on another grid (data.grid): average runs of one grid")
     return run, other
 

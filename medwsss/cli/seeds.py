@@ -46,7 +46,7 @@ def seeds(
     flags = {"data": given(root=root, task=task, tags=tags)}
     config = load_config([flags, override_layer(set_ or [])])
     check_folder(out)
-    data = loaded_volumes(config)
+    data = loaded_volumes(config, tagged=not no_tags)
     with progress() as bar:
         folder = write_seed_folder(
             data,
@@ -62,19 +62,23 @@ def seeds(
     tell_left_out(data, folder.record)
 
 
-def loaded_volumes(config: "RunConfig") -> "VolumeData":
-    """The data set, which must be one of volumes.
+def loaded_volumes(config: "RunConfig", *, tagged: bool) -> "VolumeData":
+    """The data set, which must be one of volumes; where it is not ``tagged``, no mask and no table is opened.
 
     Raises:
         ConfigError: it is one of photographs.
     """
     from medwsss.cli.train import data_root, loaded_data
-    from medwsss.data.loading import VolumeData
+    from medwsss.config.data import VolumeDataConfig
+    from medwsss.data.loading import VolumeData, load_untagged_acdc
     from medwsss.errors import ConfigError
 
-    data = loaded_data(config.data, data_root(config.data), tags=None)
-    if not isinstance(data, VolumeData):
+    if not isinstance(config.data, VolumeDataConfig):
         raise ConfigError("cine seeds need volumes: data.name must be acdc")
+    if not tagged:
+        return load_untagged_acdc(config.data, data_root(config.data))
+    data = loaded_data(config.data, data_root(config.data), tags=None)
+    assert isinstance(data, VolumeData)
     return data
 
 

@@ -64,7 +64,7 @@ def train(
     if dataset is not None:
         chosen("data set", dataset, DATASETS)
     if resume is not None:
-        if any((dataset, root, task, method, with_, rounds, pseudo, config, set_, tags, weights, out)):
+        if rounds is not None or any((dataset, root, task, method, with_, pseudo, config, set_, tags, weights, out)):
             raise ConfigError("--resume takes all settings from the run: leave the other options out")
         run, settings = open_run(resume)
     else:
@@ -135,7 +135,7 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
     """Everything after the settings are known; the run folder is touched once data, weights and checkpoint are good."""
     import torch
 
-    from medwsss.cli.cine_stages import in_first_stages, note_labels, ready_seeds
+    from medwsss.cli.cine_stages import check_first_stages, in_first_stages, note_labels, ready_seeds
     from medwsss.cli.held_out import report_held_out
     from medwsss.cli.observer import RunObserver
     from medwsss.cli.run_notes import positives
@@ -150,7 +150,9 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
     device = torch.device(device_name)
     state = resumable_state(run, config) if resume and not in_first_stages(config, run) else None
     data = loaded_data(config.data, data_root(config.data), tags=run.tags if resume and run.tags.is_file() else None)
-    if not uses_seeds(config):
+    if uses_seeds(config):
+        check_first_stages(config, data)
+    else:
         samples = training_samples(config, data, None)
     validate = validation_of(data, config.inference, device)
     typer.echo(f"data: {data.source}; split {data.split_source}, hash {data.split.hash}")

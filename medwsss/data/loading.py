@@ -7,7 +7,7 @@ from pathlib import Path
 
 from medwsss.config.data import VolumeDataConfig
 from medwsss.data.acdc import Study, find_studies, reference_masks
-from medwsss.data.image_labels import image_labels_from_masks, read_image_labels, write_image_labels
+from medwsss.data.image_labels import ImageLabels, image_labels_from_masks, read_image_labels, write_image_labels
 from medwsss.data.prepared import PreparedData, tags_source
 from medwsss.data.slice_cache import SliceCache
 from medwsss.data.slices import SliceDataset, slice_keys
@@ -84,6 +84,30 @@ def load_acdc(config: VolumeDataConfig, root: Path, tags_path: Path) -> VolumeDa
         cache=cache,
         source=f"{len(studies)} patients in {root}",
         tags_source=tags_source(config),
+        split_source=f"{split_origin(config, split)}, by patient",
+    )
+
+
+def load_untagged_acdc(config: VolumeDataConfig, root: Path) -> VolumeData:
+    """The same without image-level labels: no table and no mask is opened.
+
+    Raises:
+        DatasetError: the data set is missing or damaged.
+        SplitError: the split does not fit the patients.
+    """
+    task, studies = ACDC_TASKS[config.task], tuple(find_studies(root))
+    split = volume_split(config, studies)
+    return VolumeData(
+        config=config,
+        labels=task.labels,
+        root=root,
+        task=task,
+        studies=studies,
+        split=split,
+        image_labels=ImageLabels(task.labels.names, {}),
+        cache=SliceCache(config.cache_dir),
+        source=f"{len(studies)} patients in {root}",
+        tags_source="none",
         split_source=f"{split_origin(config, split)}, by patient",
     )
 

@@ -8,7 +8,7 @@ from statistics import fmean, median
 from medwsss.config.self_training import SelfTrainingConfig
 from medwsss.data.acdc import PHASES, case_id
 from medwsss.data.loading import VolumeData
-from medwsss.data.pseudo_folder import RECORD, PseudoFolder, read_pseudo_record
+from medwsss.data.pseudo_folder import RECORD, PseudoFolder, PseudoRecord, read_pseudo_record
 from medwsss.metrics.dice import dice
 from medwsss.volumes.io import load_label_volume
 from medwsss.volumes.volume import Volume
@@ -32,6 +32,15 @@ class RoundVerdict:
             return "drift"
         return "settled" if self.agreement >= config.settled else None
 
+    def words(self, end: str | None) -> str:
+        """For people, where ``end`` is the answer of ``ends``."""
+        muscle = (
+            f", muscle between ED and ES changes by {self.muscle_change:.3f} (before {self.muscle_change_before:.3f})"
+        )
+        kept = "the labels before are kept, because the muscle drifts" if end == "drift" else "kept"
+        found = f"Dice with the labels before {self.agreement:.3f}"
+        return f"{found}{'' if math.isnan(self.muscle_change) else muscle}; {kept}"
+
 
 def round_verdict(data: VolumeData, *, before: Path, after: Path) -> RoundVerdict:
     """Compare two folders of labels of the training patients; cases that a prior has left out count for nothing.
@@ -40,11 +49,12 @@ def round_verdict(data: VolumeData, *, before: Path, after: Path) -> RoundVerdic
         DatasetError, VolumeError: a file cannot be read.
     """
     folders = [PseudoFolder(root, read_pseudo_record(root / RECORD)) for root in (before, after)]
+    without = without_seeds(folders[0].record)
     agreements: list[float] = []
     changes: tuple[list[float], list[float]] = ([], [])
     classes = data.labels.names
     for study in data.training:
-        if any(case_id(study, phase) in folders[0].record.left_out for phase in PHASES):
+        if any(case_id(study, phase) in without for phase in PHASES):
             continue
         pairs = [
             [load_label_volume(folder.labels_file(case_id(study, phase))) for phase in PHASES] for folder in folders
@@ -57,6 +67,12 @@ def round_verdict(data: VolumeData, *, before: Path, after: Path) -> RoundVerdic
     before_change, after_change = (median(found) if found else math.nan for found in changes)
     defined = [value for value in agreements if not math.isnan(value)]
     return RoundVerdict(fmean(defined) if defined else math.nan, after_change, before_change)
+
+
+def without_seeds(record: PseudoRecord) -> dict[str, tuple[str, ...]]:
+    """The cases that the prior does not fit, and why, of a folder of seeds or of labels made from them."""
+    inherited: dict[str, list[str]] = record.provenance.get("without seeds", {})
+    return record.left_out or {name: tuple(reasons) for name, reasons in inherited.items()}
 
 
 def _voxels(volume: Volume, label: int) -> int:

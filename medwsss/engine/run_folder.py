@@ -106,6 +106,12 @@ class RunFolder:
     def report(self) -> Path:
         return self.path / "report"
 
+    @property
+    def has_trained(self) -> bool:
+        """Whether there is anything that a network has learned: of the run, or of a fold of self-training."""
+        folds = self.path.glob("round-*/fold-*/checkpoints/last.safetensors")
+        return self.metrics.exists() or self.checkpoint("last").exists() or any(folds)
+
     def checkpoint(self, name: str) -> Path:
         """``last`` or ``best``."""
         return self.path / "checkpoints" / f"{name}.safetensors"
@@ -113,10 +119,10 @@ class RunFolder:
 
 @contextmanager
 def new_run(path: Path, config: LearningConfig) -> Iterator[RunFolder]:
-    """Make the folder with configuration and versions, and take both back if the block fails before the first step.
+    """Make the folder with configuration and versions, and take both back if the block fails before it learns anything.
 
     So a run that never trained does not stand in the way of the next try. Only files of a run are removed, and the
-    folder itself only if it was made here.
+    folder itself only if it was made here. Cine seeds stay if the user stops the block, for ``--resume``.
 
     Raises:
         OutputError: the folder exists and is not empty, or cannot be made.
@@ -126,8 +132,8 @@ def new_run(path: Path, config: LearningConfig) -> Iterator[RunFolder]:
     try:
         _write_settings(run, config)
         yield run
-    except BaseException:
-        if not (run.metrics.exists() or run.checkpoint("last").exists() or run.round(1).exists()):
+    except BaseException as error:
+        if not run.has_trained and not (isinstance(error, KeyboardInterrupt) and run.seeds.exists()):
             _take_back(run, folder_too=not existed)
         raise
 
@@ -145,7 +151,7 @@ def _take_back(run: RunFolder, *, folder_too: bool) -> None:
     with suppress(OSError):
         for file in (run.config, run.versions, run.split, run.tags, run.pseudo, run.cine):
             file.unlink(missing_ok=True)
-        for folder in (run.tensorboard, run.seeds):
+        for folder in (run.tensorboard, run.seeds, *run.path.glob("round-*")):
             shutil.rmtree(folder, ignore_errors=True)
         if folder_too:
             run.path.rmdir()

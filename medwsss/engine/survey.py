@@ -87,6 +87,11 @@ class Surveyor:
             seen.note(f"ED and ES differ in size ({sizes}): no motion to learn from")
             return
         stacks = (seen.stacks["ED"], seen.stacks["ES"])
+        if stacks[0].shape != stacks[1].shape:
+            seen.note(
+                f"ED and ES differ in pixel size ({early.pixel_mm} and {late.pixel_mm} mm): no motion to learn from"
+            )
+            return
         seen.change = float(self._change(*stacks).max())
         limits = self.cine.doubt
         if early.fingerprint == late.fingerprint:

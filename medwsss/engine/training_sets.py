@@ -21,15 +21,9 @@ def given_seeds(config: RunConfig) -> Path | None:
     return config.method.seeds if isinstance(config.method, SeedsConfig) else config.addons.cine.seeds
 
 
-def with_given_seeds(config: RunConfig, root: Path) -> RunConfig:
-    """The same run on the seeds in ``root``, without rounds that would change them."""
-    changed = config.model_copy(
-        update={"self_training": config.self_training.model_copy(update={"rounds": 0})},
-    )
-    if isinstance(config.method, SeedsConfig):
-        return changed.model_copy(update={"method": config.method.model_copy(update={"seeds": root})})
-    cine = config.addons.cine.model_copy(update={"seeds": root})
-    return changed.model_copy(update={"addons": config.addons.model_copy(update={"cine": cine})})
+def without_rounds(config: RunConfig) -> RunConfig:
+    """The same run on labels as they are: what a fold of self-training trains."""
+    return config.model_copy(update={"self_training": config.self_training.model_copy(update={"rounds": 0})})
 
 
 def training_samples(config: RunConfig, data: PreparedData, seeds: Path | None) -> TrainingSet:

@@ -1,6 +1,7 @@
 """From a folder of studies to seeds and a network trained on them, through the real command line."""
 
 import json
+import shutil
 from pathlib import Path
 from unittest import mock
 
@@ -155,3 +156,12 @@ def test_a_folder_that_is_taken_is_left_alone_and_resumed_on_request(acdc: Path,
     assert resumed.code == 0
     assert (made / "labels" / "patient002_frame03.nii.gz").is_file()
     assert "without seeds: 1 of 5: patient005" in resumed.out  # known from the first call
+
+
+def test_without_tags_no_mask_is_opened(acdc: Path, tmp_path: Path) -> None:
+    """One mask is damaged; a command that read it would say so."""
+    shutil.copytree(acdc, tmp_path / "acdc")
+    next((tmp_path / "acdc" / "training" / "patient001").glob("*_gt.nii*")).write_bytes(b"no mask")
+    answer = medwsss("seeds", tmp_path / "acdc", "--out", tmp_path / "out", "--no-tags")
+    assert answer.code == 0, answer.err
+    assert read_pseudo_record(tmp_path / "out" / "pseudo.json").provenance["tags"] == "none"

@@ -103,6 +103,44 @@ def test_an_interrupted_round_goes_on_and_ends_alike(acdc: Path, run: Path, tmp_
         )
 
 
+def test_a_fold_is_not_resumed_as_a_run_of_its_own(run: Path, tmp_path: Path) -> None:
+    """With the whole split it would learn from the very patients that it is to label."""
+    again = tmp_path / "run"
+    shutil.copytree(run, again)
+    refused = medwsss("train", "--resume", again / "round-1" / "fold-1", "--device", "cpu")
+    assert refused.code == 2
+    assert "made with another split" in refused.err
+
+
+def test_a_round_made_with_other_settings_is_refused(run: Path, tmp_path: Path) -> None:
+    again = tmp_path / "run"
+    shutil.copytree(run, again)
+    shutil.rmtree(again / "checkpoints")
+    settings = (again / "config.yaml").read_text()
+    (again / "config.yaml").write_text(settings.replace("learning_rate: 0.01", "learning_rate: 0.02"))
+    refused = medwsss("train", "--resume", again, "--device", "cpu")
+    assert refused.code == 2
+    assert "was made with other settings" in refused.err
+
+
+def test_a_round_says_what_it_was_worth_and_who_has_no_seeds(run: Path) -> None:
+    verdict = json.loads((run / "round-1" / "verdict.json").read_text())
+    assert 0 <= verdict["agreement"] <= 1
+    record = read_pseudo_record(run / "round-1" / "labels" / "pseudo.json")
+    seeds = read_pseudo_record(run / "seeds" / "pseudo.json")
+    assert set(record.provenance["without seeds"]) == set(seeds.left_out)
+    assert set(json.loads((run / "cine.json").read_text())["left_out"]) == set(seeds.left_out)
+
+
+def test_given_seeds_that_are_incomplete_leave_no_folder_behind(acdc: Path, run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "seeds", tmp_path / "seeds")
+    next((tmp_path / "seeds" / "labels").iterdir()).unlink()
+    answer = train(acdc, tmp_path, tmp_path / "run", "--rounds", 1, "--set", f"method.seeds={tmp_path / 'seeds'}")
+    assert answer.code == 2
+    assert "is incomplete: 1 files are missing" in answer.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_without_rounds_the_seeds_alone_teach(acdc: Path, tmp_path: Path) -> None:
     answer = train(acdc, tmp_path, tmp_path / "plain")
     assert answer.code == 0, answer.err
@@ -160,7 +198,10 @@ def test_bad_requests_are_refused_in_one_line(
 
 @pytest.mark.parametrize(
     ("was", "becomes", "part"),
-    [("task: multi", "task: heart", "was not trained for task multi"), ("crop: 64", "crop: 32", "on another grid")],
+    [
+        ("task: multi", "task: heart", "was not trained for task multi"),
+        ("spacing_mm: 1.5", "spacing_mm: 2.0", "on another grid"),
+    ],
 )
 def test_a_run_of_another_kind_cannot_be_averaged_with(
     acdc: Path, run: Path, tmp_path: Path, was: str, becomes: str, part: str

@@ -142,3 +142,13 @@ def test_a_preview_is_the_middle_slice(root: Path) -> None:
     assert found.patient == "patient001"
     assert found.diastole.shape == found.systole.shape == found.change.shape == (120, 120)
     assert 0.02 < found.change.max() <= 1
+
+
+def test_phases_of_different_pixel_size_are_not_compared(root: Path) -> None:
+    path = find_studies(root)[0].frames["ES"].path
+    image = (255 * beating_heart("ES").image).astype(np.int16).transpose(2, 1, 0).copy()
+    save_volume(Volume(image, (1.2, 1.2, 10.0), np.diag([-1.2, -1.2, 10.0, 1.0])), path)
+    path.with_name(path.name.replace(".nii", "_gt.nii")).unlink()
+    found = look(root)
+    assert np.isnan(found.change)
+    assert any("differ in pixel size" in text for text in texts(found))
