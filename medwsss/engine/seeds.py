@@ -48,8 +48,15 @@ class StudySeeds:
 def seed_maker(
     studies: Sequence[Study], data: VolumeData, config: CineConfig, *, image_labels: ImageLabels | None
 ) -> Callable[[int], StudySeeds]:
-    """``study_seeds`` by the index of a study; once ``data.cache`` is filled it runs no torch, so that
-    ``workers.spread`` can give it to forked processes."""
+    """``study_seeds`` by the index of a study; it runs no torch, so that ``workers.spread`` can give it to forked
+    processes: what resamples slices happens here.
+
+    Raises:
+        DatasetError, VolumeError: a frame cannot be read.
+    """
+    for study in studies:
+        for phase in PHASES:
+            data.cache.stack(study.frames[phase], data.config.grid)
 
     def make(index: int) -> StudySeeds:
         with warnings.catch_warnings():
