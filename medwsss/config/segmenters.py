@@ -29,8 +29,6 @@ class SegmenterConfig(Section):
     loss: Literal["mean", "balanced", "dice"] = "mean"
     """Cross-entropy as the mean over pixels (URN, Eq. 13), half background and half foreground (UniA), or the mean
     over pixels plus soft Dice of the classes, which keeps small ones from being called background."""
-    threshold: Fraction = 0.05
-    """t of URN's Eq. 12: what a pixel counts whose stored weight is at or below it."""
 
 
 class RetrainConfig(SegmenterConfig):
@@ -42,6 +40,8 @@ class RetrainConfig(SegmenterConfig):
     weights: Literal["response_scaling", "probability", "none"] = "response_scaling"
     """Weigh pixels by the stored weight maps, by the probability that this network gives their label (URN, Table 5),
     or all alike."""
+    threshold: Fraction = 0.05
+    """t of URN's Eq. 12: what a pixel counts whose stored weight is at or below it."""
 
 
 class SeedsConfig(SegmenterConfig):

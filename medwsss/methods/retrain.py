@@ -114,6 +114,7 @@ class Retrain(Method):
             case "probability":
                 return label_probabilities(logits, labels)
             case "response_scaling":
+                assert isinstance(self.config, RetrainConfig)  # seeds have no such choice
                 return noise_mitigation(_required(stored), threshold=self.config.threshold)
             case "stored":
                 return _required(stored)
