@@ -54,7 +54,7 @@ def begun(out: Path) -> PlannedRun:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_grid_fits_the_schema_of_its_method(path: Path) -> None:
     grid = read_grid(path)
-    assert len(grid.rows) >= 3
+    assert len(grid.rows) >= 2
     any_method = ["unia"] if path.stem.startswith("urn") else ["unia", "cam"]  # URN weighs what a decoder learns from
     for method in [grid.method] if grid.method else any_method:
         runs = planned_runs(grid, [0], Path("out"), lambda own, a, m=method: resolve(own or m, a), vary=SEED_KEYS)
