@@ -7,4 +7,4 @@ run=runs/quickstart
 [ ! -e "$run" ] || run=$run-$(date +%Y%m%d-%H%M%S)
 medwsss ablate --grid quickstart --seeds 0 --out "$run" "$@"
 echo
-echo "Open $PWD/$run/table.html in a browser; every run's own report lies in $run/*/report/report.html."
+echo "Open $PWD/$run/table.html in a browser; every run's own report lies in $run/*/seed-*/report/report.html."
