@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medwsss.config.data import VolumeDataConfig
@@ -61,31 +61,16 @@ def load_acdc(config: VolumeDataConfig, root: Path, tags_path: Path) -> VolumeDa
         ImageLabelsError: the labels do not fit the slices.
         OutputError: ``tags_path`` cannot be written.
     """
-    task = ACDC_TASKS[config.task]
-    studies = tuple(find_studies(root))
-    split = volume_split(config, studies)
-    cache = SliceCache(config.cache_dir)
+    data = load_untagged_acdc(config, root)
     if config.tags is None:
-        write_image_labels(image_labels_from_masks(studies, reference_masks(root), task), tags_path)
+        write_image_labels(image_labels_from_masks(data.studies, reference_masks(root), data.task), tags_path)
     image_labels = read_image_labels(
         config.tags or tags_path,
-        task.labels,
-        known_keys=slice_keys(studies, cache, config.grid),
-        required_keys=slice_keys(_chosen(studies, split.train), cache, config.grid),
+        data.labels,
+        known_keys=slice_keys(data.studies, data.cache, config.grid),
+        required_keys=slice_keys(data.training, data.cache, config.grid),
     )
-    return VolumeData(
-        config=config,
-        labels=task.labels,
-        root=root,
-        task=task,
-        studies=studies,
-        split=split,
-        image_labels=image_labels,
-        cache=cache,
-        source=f"{len(studies)} patients in {root}",
-        tags_source=tags_source(config),
-        split_source=f"{split_origin(config, split)}, by patient",
-    )
+    return replace(data, image_labels=image_labels, tags_source=tags_source(config))
 
 
 def load_untagged_acdc(config: VolumeDataConfig, root: Path) -> VolumeData:
