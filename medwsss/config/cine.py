@@ -72,8 +72,9 @@ class WallConfig(Section):
     """Cost of a millimetre of full brightness inside the wall."""
     smoothness: Weight = 0.02
     """Cost of a step of half a pixel between neighbouring angles, squared for larger ones."""
-    shrink_mm: Weight = 0.75
-    """Taken off the outer contour, which runs along the far side of its edge, in mm."""
+    shrink_mm: Weight = 1.5
+    """Taken off the outer contour, which runs along the far side of its edge, in mm. Networks draw the walls of their
+    labels thicker, not thinner; what this takes off too much they put back."""
 
     @model_validator(mode="after")
     def _ranges_grow(self) -> "WallConfig":

@@ -6,6 +6,10 @@ from pydantic import Field, model_validator
 
 from medwsss.config.section import Count, Fraction, Scales, Section
 
+PixelLoss = Literal["mean", "balanced", "dice"]
+"""Cross-entropy as the mean over pixels (URN, Eq. 13), half background and half foreground (UniA), or the mean over
+pixels plus soft Dice of the classes, which keeps small ones from being called background."""
+
 
 class CamConfig(Section):
     """Class activation maps: how tags teach them, and how they become labels."""
@@ -52,3 +56,5 @@ class DecoderConfig(Section):
     """Of LargeFOV, in tokens."""
     stem_channels: Annotated[tuple[Count, ...], Field(min_length=1)] = (16, 32, 64)
     """Of ``skip``: width of the image's features at full size, half of it, and so on."""
+    stem_depth: Count = 1
+    """Of ``skip``: convolutions on each level, on the way down and on the way up."""

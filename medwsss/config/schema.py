@@ -84,7 +84,7 @@ class RunConfig(Section):
             raise ValueError("addons.urn.scales must hold two or more exponents, for labels to flip between")
         if urn.enabled and isinstance(self.method, UniAConfig) and self.method.segmentation_weight == 0:
             raise ValueError("addons.urn weighs the segmentation loss, which method.segmentation_weight=0 switches off")
-        if urn.enabled and isinstance(self.method, UniAConfig) and self.method.segmentation_loss == "mean":
+        if urn.enabled and isinstance(self.method, UniAConfig) and self.method.segmentation_loss != "balanced":
             raise ValueError(
                 "addons.urn acts inside the balanced loss: set method.segmentation_loss to balanced, or leave urn out"
             )

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from medwsss.config.maps import DecoderConfig
+from medwsss.config.maps import DecoderConfig, PixelLoss
 from medwsss.config.section import Count, Fraction, Section
 from medwsss.errors import ConfigError
 
@@ -26,9 +26,8 @@ class SegmenterConfig(Section):
     """MONAI's UNet on all three channels, or the encoder of this configuration with a decoder."""
     unet: UNetConfig = UNetConfig()
     decoder: DecoderConfig = DecoderConfig()
-    loss: Literal["mean", "balanced", "dice"] = "mean"
-    """Cross-entropy as the mean over pixels (URN, Eq. 13), half background and half foreground (UniA), or the mean
-    over pixels plus soft Dice of the classes, which keeps small ones from being called background."""
+    loss: PixelLoss = "mean"
+    """How the labels teach."""
 
 
 class RetrainConfig(SegmenterConfig):
@@ -51,7 +50,7 @@ class SeedsConfig(SegmenterConfig):
     seeds: Path | None = None
     """Folder that ``medwsss seeds`` wrote for this task; null makes the seeds of the training patients first, in the
     run folder."""
-    loss: Literal["mean", "balanced", "dice"] = "dice"
+    loss: PixelLoss = "dice"
     weights: Literal["stored", "probability", "none"] = "none"
     """Weigh pixels by the confidence of the seeds, by the probability that this network gives their label, or all
     alike."""

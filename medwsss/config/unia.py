@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from medwsss.config.maps import CamConfig, DecoderConfig, PixelAdaptiveConfig
+from medwsss.config.maps import CamConfig, DecoderConfig, PixelAdaptiveConfig, PixelLoss
 from medwsss.config.section import Count, Fraction, Moment, Positive, Section, Weight, iteration_of
 
 
@@ -118,10 +118,10 @@ class UniAConfig(Section):
     """Weight of the auxiliary classification loss."""
     segmentation_weight: Weight = 0.15
     """γ of Eq. 17."""
-    segmentation_loss: Literal["balanced", "mean"] = "balanced"
-    """Cross-entropy half over background and half over foreground, as the paper's, or as the mean over pixels. The
-    balanced one predicts more foreground than dense labels such as cine seeds hold; the mean predicts background alone
-    for the first hundreds of iterations without pretrained weights."""
+    segmentation_loss: PixelLoss = "balanced"
+    """How the labels of pixels teach; balanced is the paper's. It predicts more foreground than dense labels such as
+    cine seeds hold; the mean predicts background alone for the first hundreds of iterations without pretrained weights,
+    and soft Dice beside it does not."""
     token_contrast_weight: Weight = 0.3
     energy: EnergyConfig = EnergyConfig()
     schedule: ScheduleConfig = ScheduleConfig()

@@ -9,13 +9,8 @@ from torch import Tensor, nn
 from medwsss.config.addons import CineSeedsConfig
 from medwsss.config.segmenters import RetrainConfig, SeedsConfig
 from medwsss.data.sample import Batch
-from medwsss.losses.segmentation import (
-    balanced_cross_entropy,
-    label_probabilities,
-    noise_mitigation,
-    weighted_cross_entropy,
-)
-from medwsss.losses.soft_dice import soft_dice_loss
+from medwsss.losses.pixel_labels import pixel_label_loss
+from medwsss.losses.segmentation import label_probabilities, noise_mitigation
 from medwsss.methods.addon_cine import CinePrior
 from medwsss.methods.method import Explanation, LossTerms, Method, Prediction, StepMaps, entropy, gated_probs
 from medwsss.models.encoder import Encoder
@@ -66,7 +61,7 @@ class Retrain(Method):
         logits = self.network(batch.images)
         factors = self._factors(logits, labels, batch.label_weights)
         factors = self.cine.pixel_weights(batch, lambda: entropy(logits.softmax(dim=1)), otherwise=factors)
-        values = {"segmentation": self._loss(logits, labels, factors)}
+        values = {"segmentation": pixel_label_loss(logits, labels, factors, kind=self.config.loss)}
         maps = StepMaps(segmentation_logits=logits, pseudo_labels=labels)
         return LossTerms(values, {"segmentation": 1.0}, maps)
 
@@ -118,18 +113,6 @@ class Retrain(Method):
                 return noise_mitigation(_required(stored), threshold=self.config.threshold)
             case "stored":
                 return _required(stored)
-
-    def _loss(
-        self, logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"], factors: Float[Tensor, "b h w"]
-    ) -> Float[Tensor, ""]:
-        match self.config.loss:
-            case "mean":
-                return weighted_cross_entropy(logits, labels, factors, threshold=None)
-            case "balanced":
-                return balanced_cross_entropy(logits, labels, weights=factors)
-            case "dice":
-                overlap = soft_dice_loss(logits, labels, weights=factors)
-                return overlap + weighted_cross_entropy(logits, labels, factors, threshold=None)
 
 
 def _required(stored: Float[Tensor, "b h w"] | None) -> Float[Tensor, "b h w"]:

@@ -17,7 +17,7 @@ from medwsss.losses.classification import multi_label_loss
 from medwsss.losses.contrastive_affinity import contrastive_affinity_loss
 from medwsss.losses.dense_energy import dense_energy_loss
 from medwsss.losses.distribution import distribution_loss, gaussian_regulariser
-from medwsss.losses.segmentation import balanced_cross_entropy, weighted_cross_entropy
+from medwsss.losses.pixel_labels import pixel_label_loss
 from medwsss.losses.token_contrast import token_contrast_loss
 from medwsss.methods.addon_cine import CinePrior
 from medwsss.methods.method import (
@@ -270,11 +270,7 @@ class UniA(Method):
             lambda: self._uncertainty_map(inferred, logits.softmax(dim=1)),
             otherwise=torch.ones_like(logits[:, 0]),
         )
-        match self.config.segmentation_loss:
-            case "balanced":
-                values = {"segmentation": balanced_cross_entropy(logits, labels, weights=weights)}
-            case "mean":
-                values = {"segmentation": weighted_cross_entropy(logits, labels, weights, threshold=None)}
+        values = {"segmentation": pixel_label_loss(logits, labels, weights, kind=self.config.segmentation_loss)}
         if energy.weight > 0:
             values["energy"] = dense_energy_loss(
                 255.0 * batch.images,

@@ -42,4 +42,4 @@ def build_decoder(config: DecoderConfig, dim: int, num_classes: int) -> LargeFov
         case "large_fov":
             return LargeFov(dim, num_classes, channels=config.channels, dilation=config.dilation)
         case "skip":
-            return SkipDecoder(dim, num_classes, stem_channels=config.stem_channels)
+            return SkipDecoder(dim, num_classes, stem_channels=config.stem_channels, stem_depth=config.stem_depth)

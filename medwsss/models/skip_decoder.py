@@ -7,14 +7,19 @@ from torch import Tensor, nn
 
 
 class ConvBlock(nn.Sequential):
-    """A 3×3 convolution, group normalisation that no other image of the batch enters, and GELU."""
+    """3×3 convolutions, each with group normalisation, which no other image of the batch enters, and GELU."""
 
-    def __init__(self, channels_in: int, channels: int, *, stride: int = 1) -> None:
-        super().__init__(
-            nn.Conv2d(channels_in, channels, kernel_size=3, stride=stride, padding=1, bias=False),
-            nn.GroupNorm(_groups(channels), channels),
-            nn.GELU(),
-        )
+    def __init__(self, channels_in: int, channels: int, *, stride: int = 1, depth: int = 1) -> None:
+        """The first of ``depth`` convolutions takes ``stride``."""
+        layers: list[nn.Module] = []
+        for index in range(depth):
+            width, step = (channels_in, stride) if index == 0 else (channels, 1)
+            layers += [
+                nn.Conv2d(width, channels, kernel_size=3, stride=step, padding=1, bias=False),
+                nn.GroupNorm(_groups(channels), channels),
+                nn.GELU(),
+            ]
+        super().__init__(*layers)
 
 
 class SkipDecoder(nn.Module):
@@ -24,18 +29,18 @@ class SkipDecoder(nn.Module):
     level to the finest, the tokens' features are enlarged bilinearly, joined by those of the stem, and convolved.
     """
 
-    def __init__(self, dim: int, num_classes: int, *, stem_channels: tuple[int, ...]) -> None:
-        """``num_classes`` counts the background."""
+    def __init__(self, dim: int, num_classes: int, *, stem_channels: tuple[int, ...], stem_depth: int = 1) -> None:
+        """``num_classes`` counts the background; ``stem_depth`` convolutions a level, down and up."""
         super().__init__()
         before = (3, *stem_channels[:-1])
         self.stem = nn.ModuleList(
-            ConvBlock(channels_in, channels, stride=1 if level == 0 else 2)
+            ConvBlock(channels_in, channels, stride=1 if level == 0 else 2, depth=stem_depth)
             for level, (channels_in, channels) in enumerate(zip(before, stem_channels, strict=True))
         )
         coarse_to_fine = stem_channels[::-1]
         self.project = nn.Conv2d(dim, coarse_to_fine[0], kernel_size=1)
         self.joins = nn.ModuleList(
-            ConvBlock(above + channels, channels)
+            ConvBlock(above + channels, channels, depth=stem_depth)
             for above, channels in zip((coarse_to_fine[0], *coarse_to_fine[:-1]), coarse_to_fine, strict=True)
         )
         self.classify = nn.Conv2d(coarse_to_fine[-1], num_classes, kernel_size=1)

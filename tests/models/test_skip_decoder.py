@@ -44,3 +44,12 @@ def test_images_of_a_batch_do_not_touch_each_other() -> None:
 def test_the_configuration_chooses_the_decoder() -> None:
     assert isinstance(build_decoder(DecoderConfig(channels=4), 5, 3), LargeFov)
     assert isinstance(build_decoder(DecoderConfig(kind="skip"), 5, 3), SkipDecoder)
+
+
+def test_depth_adds_convolutions_on_every_level_down_and_up() -> None:
+    def convolutions(depth: int) -> int:
+        decoder = build_decoder(DecoderConfig(kind="skip", stem_channels=(4, 6), stem_depth=depth), 5, 3)
+        return sum(isinstance(module, torch.nn.Conv2d) for module in decoder.modules())
+
+    assert convolutions(1) == 2 * 2 + 2  # stem and joins, beside the two 1×1 ones
+    assert convolutions(3) == 3 * 2 * 2 + 2
