@@ -138,7 +138,7 @@ def train_missing(
         failed += not _trained(planned, how, device_name)
         if is_done(planned.run):
             write_table(out)
-            typer.echo(f"[{number}/{len(missing)}] {planned}: {headline_words(run_headline(planned.run))}")
+            typer.echo(f"[{number}/{len(missing)}] {planned}: {headline_words(run_headline(planned.run, out))}")
     typer.echo(f"Table: {path}")
     if failed:
         raise typer.Exit(2)

@@ -25,7 +25,7 @@ def write_table(out: Path) -> Path:
     rows = []
     for cell, shown in zip(record.rows, record.shown, strict=True):
         folders = {seed: run_folder(out, cell, seed) for seed in record.seeds}
-        runs = {seed: run_headline(run) for seed, run in folders.items() if is_done(run)}
+        runs = {seed: run_headline(run, out) for seed, run in folders.items() if is_done(run)}
         own_method = (f"method.name={cell.method}",) if cell.method else ()
         rows.append(Row(cell.name, shown, (*own_method, *cell.set), runs))
     ablation = Ablation(
@@ -40,8 +40,8 @@ def write_table(out: Path) -> Path:
     return write_ablation(ablation, out)
 
 
-def run_headline(run: "RunFolder") -> "Headline":
-    """The compared numbers of a finished run.
+def run_headline(run: "RunFolder", out: Path) -> "Headline":
+    """The compared numbers of a finished run of the ablation in ``out``.
 
     Raises:
         EvaluationError: its summary cannot be read.
@@ -52,6 +52,7 @@ def run_headline(run: "RunFolder") -> "Headline":
 
     path = summary_file(run)
     try:
-        return headline(json.loads(path.read_text(encoding="utf-8")))
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        return headline(summary, report=run.report.relative_to(out).as_posix())
     except ValueError as error:
         raise EvaluationError(f"{path} cannot be read ({error}): remove it, and the run is scored again") from None

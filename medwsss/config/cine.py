@@ -94,6 +94,10 @@ class RightVentricleConfig(Section):
     """Farthest from the outer wall, in mm."""
     blood_level: Fraction = 0.3
     """What counts as blood, between the wall (0) and the cavity (1) of the left ventricle."""
+    muscle_percentile: Annotated[float, Field(ge=0.0, le=100.0)] = 40.0
+    """Which of the grey levels in the wall is that of muscle, in percent."""
+    edge_mm: Weight = 1.5
+    """How close to the cavity the wall is too blurred to tell the level of muscle, in mm."""
     decay_mm: Positive = 12.0
     """Over this distance from the wall contraction counts e times less, in mm."""
     step_mm: Positive = 13.5
@@ -112,6 +116,18 @@ class ConfidenceConfig(Section):
 class DoubtConfig(Section):
     """Limits beyond which a study is not what the prior believes in, so that it gets no seeds."""
 
+    heart_mm: Positive = 45.0
+    """Within this of its axis lies a heart, in mm."""
+    surroundings_mm: Positive = 75.0
+    """Beyond this from its axis lies none, in mm."""
+    detail_mm: Positive = 12.0
+    """Structures smaller than this tell how far a body moved, in mm; coil shading is larger."""
+    coarse_mm: Positive = 3.0
+    """Blur under which neighbouring slices are compared, and width of bridges that are cut in blood, in mm."""
+    rim_mm: Positive = 3.0
+    """Labels this close to the border of the image are cut by it, in mm."""
+    blood_mm: Weight = 30.0
+    """How far beyond the cavity's radius its blood is followed, in mm: past the valves, if a slice shows them."""
     fewest_slices: Annotated[int, Field(ge=1)] = 3
     """Slices that a short-axis stack has at least; long-axis images come in ones and twos."""
     largest_shift_mm: Weight = 3.0
@@ -121,17 +137,21 @@ class DoubtConfig(Section):
     least_change: Fraction = 0.03
     """Smoothed change of grey levels in [0, 1] between ED and ES that something must reach for the study to move."""
     largest_spread: Weight = 0.4
-    """Mean change of grey levels beyond 75 mm of the ventricle's axis over that within 45 mm, where it is largest."""
+    """Mean change of grey levels beyond ``surroundings_mm`` of the axis over that within ``heart_mm``, where
+    it is largest."""
     largest_cut: Fraction = 0.1
     """Share of slices in which the heart may touch the border of the image."""
     least_emptying: Annotated[float, Field(ge=-1.0, le=1.0)] = 0.05
-    """Loss of brightness within 45 mm of the axis from ED to ES over all change there: 1 where blood only leaves."""
+    """Loss of brightness within ``heart_mm`` of the axis from ED to ES over all change there: 1 where blood only
+    leaves."""
     least_slices: Fraction = 0.5
     """Share of slices in which a left ventricle must be seen."""
     largest_step_mm: Positive = 20.0
     """Median step of the axis between neighbouring slices, in mm."""
     least_roundness: Fraction = 0.62
     """Shorter over longer axis of the blood around the ventricle's centre, median over slices."""
+    largest_growth: Positive = 1.1
+    """Width of the left cavity at ES over that at ED beyond which ``check`` says that phases look swapped."""
 
 
 class CineConfig(Section):

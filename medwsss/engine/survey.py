@@ -19,7 +19,7 @@ from medwsss.data.slice_cache import SliceCache
 from medwsss.errors import MedwsssError, MedwsssWarning
 from medwsss.labels import ACDC_TASKS
 from medwsss.metrics.survey import Finding, FrameSurvey, PatientSurvey, Preview, odd_geometry
-from medwsss.priors.cardiac.contraction import LARGEST_GROWTH, cavity_growth
+from medwsss.priors.cardiac.contraction import cavity_growth
 from medwsss.priors.cardiac.plausibility import study_doubts
 from medwsss.priors.motion import smoothed_change
 from medwsss.volumes.slicing import RIGHT, in_plane_direction, slices_of
@@ -102,7 +102,7 @@ class Surveyor:
             seen.moves = True
             seen.note(*study_doubts(*stacks, spacing_mm=self.grid.spacing_mm, limits=limits))
             growth = cavity_growth(*stacks, spacing_mm=self.grid.spacing_mm, config=self.cine)
-            if growth > LARGEST_GROWTH:
+            if growth > limits.largest_growth:
                 seen.note(f"the left cavity is {growth:.2f} times as wide at ES as at ED: are they swapped?")
 
     def _change(self, early: Stack, late: Stack) -> Stack:

@@ -2,20 +2,24 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from medwsss.reports.ablation_scores import LOWER_IS_BETTER, Ablation, Headline, Row, Score, Spread
-from medwsss.reports.html import render_page, replaced_report
+from medwsss.reports.html import encoded_pictures, render_page, replaced_report
 from medwsss.reports.summary import versions
 from medwsss.reports.tables import PERCENT_METRICS, Cell, Table, number
 
+MEDIAN_CASE = "overlay_median.png"
+"""In the report of a run on volumes."""
+_COLOURS = "The reference in white, the prediction in colour; rows may have different median cases."
 ABLATION_FILES = ("table.md", "table.csv", "table.json", "table.html")
 _TEMPLATE = "ablation.html.j2"
 
@@ -29,30 +33,32 @@ def write_ablation(ablation: Ablation, out: Path) -> Path:
         OutputError: ``out`` cannot be written.
     """
     numbers = json.dumps(ablation_json(ablation), indent=2, ensure_ascii=False, allow_nan=False)
+    pictures = median_cases(ablation, out)
     with replaced_report(out, ABLATION_FILES) as folder:
-        (folder / "table.md").write_text(ablation_markdown(ablation), encoding="utf-8")
+        (folder / "table.md").write_text(ablation_markdown(ablation, pictures), encoding="utf-8")
         ablation_frame(ablation).to_csv(
             folder / "table.csv", index=False, na_rep="nan", float_format="%.9g", lineterminator="\n"
         )
         (folder / "table.json").write_text(numbers + "\n", encoding="utf-8")
-        (folder / "table.html").write_text(ablation_html(ablation), encoding="utf-8")
+        (folder / "table.html").write_text(ablation_html(ablation, pictures), encoding="utf-8")
     return out / "table.md"
 
 
-def ablation_markdown(ablation: Ablation) -> str:
-    """The table with its caption, every run, and where the numbers come from."""
+def ablation_markdown(ablation: Ablation, pictures: Mapping[str, bytes] = MappingProxyType({})) -> str:
+    """The table with its caption, every run, and where the numbers come from; ``pictures`` as ``median_cases``."""
     parts = [
         *(f"# {ablation.title}", caption(ablation)),
         *(ablation_table(ablation, "**{}**".format).markdown(), ablation.note),
-        *("## Every run", run_table(ablation).markdown()),
+        *("## Every run", run_table(ablation).markdown(), _verdicts_markdown(ablation)),
+        *_pictures_markdown(ablation, pictures),
         *("## What every row sets", _settings_table(ablation).markdown()),
         *("## Where the numbers come from", _about_table(ablation).markdown()),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def ablation_html(ablation: Ablation) -> str:
-    """The same as one page."""
+def ablation_html(ablation: Ablation, pictures: Mapping[str, bytes] = MappingProxyType({})) -> str:
+    """The same as one page, with its pictures inside."""
     content = {
         "title": ablation.title,
         "kicker": f"medwsss {versions()['medwsss']}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -60,10 +66,22 @@ def ablation_html(ablation: Ablation) -> str:
         "table": ablation_table(ablation, Markup("<b>{}</b>").format),
         "note": ablation.note,
         "runs": run_table(ablation),
+        "verdicts": _verdicts(ablation),
+        "pictures": encoded_pictures(pictures),
+        "colours": _COLOURS,
         "settings": _settings_table(ablation),
         "about": _about_table(ablation),
     }
     return render_page(_TEMPLATE, content=content)
+
+
+def median_cases(ablation: Ablation, out: Path) -> dict[str, bytes]:
+    """The picture of the median case of each row's first run, by the name of the row; rows without one are left out.
+
+    ``out`` is where the table lies.
+    """
+    files = {row.name: out / run.report / MEDIAN_CASE for row in ablation.rows for run in _first(row) if run.report}
+    return {name: path.read_bytes() for name, path in files.items() if path.is_file()}
 
 
 def ablation_table(ablation: Ablation, emphasised: Callable[[str], str]) -> Table:
@@ -89,6 +107,33 @@ def run_table(ablation: Ablation) -> Table:
         for seed, found in row.runs.items()
     ]
     return Table(("Row", "Seed", *ablation.metrics.values()), tuple(rows))
+
+
+def _first(row: Row) -> list[Headline]:
+    """The finished run of the smallest seed, if there is one."""
+    return [row.runs[seed] for seed in sorted(row.runs)[:1]]
+
+
+def _verdicts(ablation: Ablation) -> list[tuple[str, int, Headline]]:
+    """Row, seed and run of those that were compared with masks that need no training."""
+    return [(row.name, seed, run) for row in ablation.rows for seed, run in row.runs.items() if run.conclusion]
+
+
+def _verdicts_markdown(ablation: Ablation) -> str:
+    return "\n".join(
+        f"- {name}, seed {seed}: {run.conclusion}" + (f" [Report]({run.report}/report.md)" if run.report else "")
+        for name, seed, run in _verdicts(ablation)
+    )
+
+
+def _pictures_markdown(ablation: Ablation, pictures: Mapping[str, bytes]) -> list[str]:
+    shown = [
+        f"![{row.name}]({run.report}/{MEDIAN_CASE})"
+        for row in ablation.rows
+        if row.name in pictures
+        for run in _first(row)
+    ]
+    return ["## The median case of each row", _COLOURS, *shown] if shown else []
 
 
 def headline_words(found: Headline) -> str:

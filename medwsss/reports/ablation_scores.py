@@ -40,6 +40,10 @@ class Headline:
     unit: str
     """What the run averages over: ``volumes`` or ``classes``."""
     scores: Mapping[str, Score]
+    conclusion: str = ""
+    """Whether it beats the masks that need no training; empty where the report has none."""
+    report: str = ""
+    """Folder of the run's report, seen from the table; empty if unknown."""
 
     @property
     def titles(self) -> Mapping[str, str]:
@@ -103,16 +107,19 @@ class Ablation:
         return {} if self.example is None else self.example.titles
 
 
-def headline(summary: Mapping[str, Any]) -> Headline:
+def headline(summary: Mapping[str, Any], *, report: str = "") -> Headline:
     """The compared numbers of a run's summary.json: per case for volumes, with background for photographs.
 
-    With several classes volumes are scored by the mean over classes.
+    With several classes volumes are scored by the mean over classes. ``report`` is where the run's report lies.
 
     Raises:
         ValueError: the summary lacks one of them.
     """
     try:
-        return _volume_headline(summary[PER_CASE]) if PER_CASE in summary else _image_headline(summary)
+        if PER_CASE in summary:
+            scores = _volume_scores(summary[PER_CASE])
+            return Headline("volumes", scores, str(summary.get("conclusion", "")), report)
+        return Headline("classes", _image_scores(summary), report=report)
     except (KeyError, TypeError, StopIteration, AttributeError) as error:
         raise ValueError(f"summary is not that of a run ({type(error).__name__}: {error})") from None
 
@@ -128,23 +135,21 @@ def spread(values: Sequence[float]) -> Spread:
     )
 
 
-def _volume_headline(per_case: Mapping[str, Any]) -> Headline:
+def _volume_scores(per_case: Mapping[str, Any]) -> dict[str, Score]:
     found = per_case[MEAN_OF_CLASSES] if MEAN_OF_CLASSES in per_case else next(iter(per_case.values()))
-    scores = {
+    return {
         metric: Score(_value(found[metric]["estimate"]), found[metric]["undefined"], found[metric]["infinite"])
         for metric in VOLUME_METRICS
     }
-    return Headline("volumes", scores)
 
 
-def _image_headline(summary: Mapping[str, Any]) -> Headline:
+def _image_scores(summary: Mapping[str, Any]) -> dict[str, Score]:
     found = summary["with_background"]
     left_out = {
         "confusion_ratio": (found["undefined_ratios"], found["infinite_ratios"]),
         "precision": (found["undefined_precisions"], 0),
     }
-    scores = {metric: Score(_value(found[metric]), *left_out.get(metric, (0, 0))) for metric in IMAGE_METRICS}
-    return Headline("classes", scores)
+    return {metric: Score(_value(found[metric]), *left_out.get(metric, (0, 0))) for metric in IMAGE_METRICS}
 
 
 def _value(stored: float | None) -> float:

@@ -157,3 +157,40 @@ def test_the_files_are_replaced_and_others_stay(tmp_path: Path) -> None:
     frame = pd.read_csv(tmp_path / "out" / "table.csv")
     assert frame.dice_mean.tolist() == pytest.approx([0.4, 0.5])
     assert frame.confusion_ratio_undefined_runs.tolist() == [1, 0]
+
+
+def compared(report: str) -> Ablation:
+    """One run that says how it stands beside masks without training, and one that does not."""
+    told = Headline("volumes", volumes(0.2, 1.0).scores, "It beats <none> of them.", report)
+    return ablation(Row("off", ("",), (), {1: told}), Row("on", ("",), (), {1: volumes(0.5, 1.0)}), seeds=(1,))
+
+
+def test_each_run_says_how_it_stands_beside_masks_without_training_and_links_its_report() -> None:
+    assert "- off, seed 1: It beats <none> of them. [Report](off/report/report.md)" in ablation_markdown(
+        compared("off/report")
+    )
+    page = ablation_html(compared("off/report"))
+    assert "off, seed 1: It beats &lt;none&gt; of them." in page
+    assert '<a href="off/report/report.html">Report</a>' in page
+    assert "on, seed 1:" not in page
+
+
+def test_the_median_case_of_each_row_is_shown_where_its_report_has_one(tmp_path: Path) -> None:
+    (tmp_path / "off/report").mkdir(parents=True)
+    (tmp_path / "off/report/overlay_median.png").write_bytes(b"png")
+    text = write_ablation(compared("off/report"), tmp_path).read_text(encoding="utf-8")
+    assert "![off](off/report/overlay_median.png)" in text
+    page = (tmp_path / "table.html").read_text(encoding="utf-8")
+    assert 'src="data:image/png;base64,cG5n"' in page  # b"png"
+    assert page.count("<img") == 1
+
+
+def test_no_picture_no_heading(tmp_path: Path) -> None:
+    assert "median case" not in write_ablation(compared("nowhere"), tmp_path).read_text(encoding="utf-8")
+
+
+def test_the_headline_keeps_the_conclusion_of_a_report() -> None:
+    summary = summary_json(evaluation(), SOURCES, {})
+    found = headline(json.loads(json.dumps(summary)), report="a/report")
+    assert found.conclusion == summary["conclusion"] != ""
+    assert found.report == "a/report"

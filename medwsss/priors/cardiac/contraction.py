@@ -15,8 +15,6 @@ REACH = 1
 """Slices on either side of the middle one that are looked at."""
 STRIDE = 2
 """Every second pixel is enough to tell which of two cavities is larger."""
-LARGEST_GROWTH = 1.1
-"""``cavity_growth`` beyond which phases look swapped."""
 
 
 def cavity_growth(diastole: Stack, systole: Stack, *, spacing_mm: float, config: CineConfig) -> float:

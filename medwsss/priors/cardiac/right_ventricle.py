@@ -110,9 +110,9 @@ def _candidates(
 ) -> _Candidates | None:
     if heart is None:
         return None
-    rim = heart.outer & ~grown(heart.cavity, 1.0)
+    rim = heart.outer & ~grown(heart.cavity, config.edge_mm / spacing_mm)
     blood = float(np.median(heart.plane[heart.cavity]))
-    muscle = float(np.percentile(heart.plane[rim], 40.0)) if rim.any() else 0.0
+    muscle = float(np.percentile(heart.plane[rim], config.muscle_percentile)) if rim.any() else 0.0
     apart_mm = distance_from(heart.outer) * spacing_mm
     place = _in_sector(centroid(heart.cavity), heart.outer.shape, right, config.half_angle)
     bright = heart.plane > muscle + config.blood_level * (blood - muscle)

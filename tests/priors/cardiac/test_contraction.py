@@ -4,7 +4,7 @@ import numpy as np
 from fakes.beating_heart import beating_heart
 
 from medwsss.config.cine import CineConfig
-from medwsss.priors.cardiac.contraction import LARGEST_GROWTH, cavity_growth
+from medwsss.priors.cardiac.contraction import cavity_growth
 
 
 def growth(first: str, second: str, *, spacing_mm: float = 1.5) -> float:
@@ -18,7 +18,7 @@ def test_the_cavity_of_a_beating_heart_shrinks() -> None:
 
 
 def test_swapped_phases_exceed_the_limit() -> None:
-    assert growth("ES", "ED") > LARGEST_GROWTH
+    assert growth("ES", "ED") > CineConfig().doubt.largest_growth
 
 
 def test_the_pixel_size_does_not_matter() -> None:
