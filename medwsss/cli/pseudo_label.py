@@ -29,7 +29,8 @@ def pseudo_label(
         str | None,
         typer.Option(
             help="pseudo: what the run would learn from next, 255 where undecided; "
-            "decoder: its prediction for the known tags. By default pseudo, of a retrained network decoder."
+            "decoder: its prediction for the known tags. By default pseudo; of a retrained network, or where cine seeds "
+            "took part, which pseudo leaves out, decoder."
         ),
     ] = None,
     scales: Annotated[
@@ -89,7 +90,8 @@ def chosen_recipe(config: "RunConfig", source: str | None, scales: str | None, r
 
     method, scaling = config.method, config.addons.urn
     retrained = isinstance(method, SegmenterConfig)
-    named = chosen("source", source or ("decoder" if retrained else "pseudo"), ("pseudo", "decoder"))
+    seeded = config.addons.cine.enabled
+    named = chosen("source", source or ("decoder" if retrained or seeded else "pseudo"), ("pseudo", "decoder"))
     if retrained and named == "pseudo":
         raise ConfigError("a retrained network makes no pseudo-labels of its own: use --source decoder")
     refined = chosen("refinement", refine or scaling.refine, ("none", "par", "crf"))

@@ -270,9 +270,7 @@ def _default_out(config: "RunConfig") -> Path:
 
 
 def given(**values: Any) -> dict[str, Any]:
-    """Options that were given, as settings; paths become absolute, so that a run can go on from anywhere."""
+    """Options that were given, as settings."""
     return {
-        name: str(value.absolute()) if isinstance(value, Path) else value
-        for name, value in values.items()
-        if value is not None
+        name: str(value) if isinstance(value, Path) else value for name, value in values.items() if value is not None
     }

@@ -1,9 +1,8 @@
 """Settings of the add-ons."""
 
-from pathlib import Path
 from typing import Literal
 
-from medwsss.config.section import Count, Fraction, Positive, Scales, Section, Weight
+from medwsss.config.section import Count, Fraction, Place, Positive, Scales, Section, Weight
 
 
 class ImportanceSamplingConfig(Section):
@@ -61,7 +60,7 @@ class CineSeedsConfig(Section):
     """
 
     enabled: bool = False
-    seeds: Path | None = None
+    seeds: Place | None = None
     """Folder that ``medwsss seeds`` wrote for this task; null makes the seeds of the training patients first, in the
     run folder."""
     threshold: Fraction = 0.3

@@ -1,11 +1,10 @@
 """Settings of the data: volumes that are cut into slices, and photographs."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from medwsss.config.section import Count, Fraction, Positive, Section, Seed, Weight
+from medwsss.config.section import Count, Fraction, Place, Positive, Section, Seed, Weight
 
 
 class GridConfig(Section):
@@ -50,7 +49,7 @@ class SplitConfig(Section):
     """Share of patients that training never sees."""
     seed: Seed = 0
     """Seed of the draw."""
-    file: Path | None = None
+    file: Place | None = None
     """A split.json to use instead of a draw."""
 
 
@@ -68,17 +67,17 @@ class VolumeDataConfig(Section):
 
     name: Literal["acdc"] = "acdc"
     """Data set."""
-    root: Path | None = None
+    root: Place | None = None
     """Folder of the data set; null generates the phantom."""
     task: Literal["heart", "lv", "multi"] = "heart"
     """Class set: the whole heart, the left ventricular cavity, or RV, MYO and LV."""
-    tags: Path | None = None
+    tags: Place | None = None
     """CSV of image-level labels; null derives them from the masks of the data set (research)."""
     split: SplitConfig = SplitConfig()
     phantom: PhantomConfig = PhantomConfig()
     grid: GridConfig = GridConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
-    cache_dir: Path | None = None
+    cache_dir: Place | None = None
     """Folder for resampled slices; null uses the user's cache folder."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Loader processes."""
@@ -113,13 +112,13 @@ class PhotographDataConfig(Section):
 
     name: Literal["voc", "coco"]
     """Data set."""
-    root: Path | None = None
+    root: Place | None = None
     """Folder of the data set, such as VOCdevkit/VOC2012."""
     train: str = "train"
     """List of the images that train."""
     held_out: str = "val"
     """List of the images that are validated and reported."""
-    tags: Path | None = None
+    tags: Place | None = None
     """CSV, or cls_labels_onehot.npy, of image-level labels; null takes them from ``tags_from``."""
     tags_from: Literal["annotations", "masks"] = "annotations"
     """Where image-level labels come from without a table: the data set's annotations of objects, or its masks."""

@@ -1,11 +1,10 @@
 """Settings of the encoder."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from medwsss.config.section import Section
+from medwsss.config.section import Place, Section
 
 
 class EncoderConfig(Section):
@@ -15,7 +14,7 @@ class EncoderConfig(Section):
     """Any timm vision transformer."""
     pretrained: bool = True
     """Fetch timm's weights from the hub by name."""
-    weights: Path | None = None
+    weights: Place | None = None
     """A local .safetensors or .pth file to load instead of the hub's, such as one of ``medwsss pretrain``."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of timm.create_model, such as patch_size, depth, embed_dim, num_heads, drop_path_rate."""

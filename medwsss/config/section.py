@@ -1,8 +1,9 @@
 """What every section of the configuration is made of: frozen models, and the ranges that settings share."""
 
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Weight = Annotated[float, Field(ge=0.0)]
@@ -10,6 +11,8 @@ Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Scales = Annotated[tuple[Positive, ...], Field(min_length=1)]
+Place = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+"""A file or folder; it becomes absolute, so that a run can go on from anywhere."""
 
 
 Moment = Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(ge=0.0, le=1.0, strict=True)]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from medwsss.config.maps import DecoderConfig, PixelLoss
-from medwsss.config.section import Count, Fraction, Section
+from medwsss.config.section import Count, Fraction, Place, Section
 from medwsss.errors import ConfigError
 
 
@@ -34,7 +34,7 @@ class RetrainConfig(SegmenterConfig):
     """A segmentation network trained on stored pseudo-labels: the second stage of multi-stage methods (URN, Fig. 3)."""
 
     name: Literal["retrain"] = "retrain"
-    pseudo: Path | None = None
+    pseudo: Place | None = None
     """Folder that ``medwsss pseudo-label`` wrote."""
     weights: Literal["response_scaling", "probability", "none"] = "response_scaling"
     """Weigh pixels by the stored weight maps, by the probability that this network gives their label (URN, Table 5),
@@ -47,7 +47,7 @@ class SeedsConfig(SegmenterConfig):
     """A segmentation network trained on cine seeds alone, from one frame at a time: the plain baseline of the prior."""
 
     name: Literal["seeds"] = "seeds"
-    seeds: Path | None = None
+    seeds: Place | None = None
     """Folder that ``medwsss seeds`` wrote for this task; null makes the seeds of the training patients first, in the
     run folder."""
     loss: PixelLoss = "dice"

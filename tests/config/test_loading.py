@@ -16,6 +16,7 @@ from medwsss.config.loading import (
 )
 from medwsss.config.schema import RunConfig
 from medwsss.config.section import iteration_of
+from medwsss.config.segmenters import SeedsConfig
 from medwsss.config.unia import UniAConfig
 from medwsss.errors import ConfigError
 
@@ -287,3 +288,12 @@ def test_a_written_pretraining_reads_back_as_itself(tmp_path: Path) -> None:
     config = load_pretraining([override_layer(["pretraining.mask_ratio=0.75", "data.name=coco"])])
     (tmp_path / "config.yaml").write_text(to_yaml(config))
     assert load_pretraining([read_layer(tmp_path / "config.yaml")]) == config
+
+
+def test_a_relative_path_becomes_absolute_so_that_a_run_can_go_on_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    method = load_config([{"method": {"name": "seeds", "seeds": "made/seeds"}, "data": {"name": "acdc"}}]).method
+    assert isinstance(method, SeedsConfig)
+    assert method.seeds == tmp_path / "made/seeds"
