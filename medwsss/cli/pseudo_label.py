@@ -29,8 +29,8 @@ def pseudo_label(
         str | None,
         typer.Option(
             help="pseudo: what the run would learn from next, 255 where undecided; "
-            "decoder: its prediction for the known tags. By default pseudo; of a retrained network, or where cine seeds "
-            "took part, which pseudo leaves out, decoder."
+            "decoder: its prediction for the known tags. By default pseudo; of a retrained network, or where cine "
+            "seeds took part, which pseudo leaves out, decoder."
         ),
     ] = None,
     scales: Annotated[
