@@ -1,0 +1,86 @@
+import math
+
+import pandas as pd
+import pytest
+
+from medwsss.metrics.clinical import (
+    QUANTITIES,
+    Ventricle,
+    body_surface_m2,
+    clinical_values,
+    myocardial_mass_g,
+)
+
+
+def volumes(patient: str, case: str, phase: str, lv: float, rv: float, myo: float) -> list[dict[str, object]]:
+    return [
+        {
+            "patient": patient,
+            "case": case,
+            "phase": phase,
+            "class": name,
+            "volume_ml": value,
+            "reference_volume_ml": 1.0,
+        }
+        for name, value in (("LV", lv), ("RV", rv), ("MYO", myo))
+    ]
+
+
+def test_a_ventricle_of_120_ml_that_empties_to_48_ejects_60_percent() -> None:
+    heart = Ventricle(120.0, 48.0)
+    assert heart.stroke_ml == 72.0
+    assert heart.ejection_fraction == pytest.approx(0.6)
+
+
+def test_a_cavity_that_grows_has_a_negative_ejection_fraction() -> None:
+    assert Ventricle(50.0, 60.0).ejection_fraction == pytest.approx(-0.2)
+
+
+def test_an_empty_ventricle_has_no_ejection_fraction() -> None:
+    assert math.isnan(Ventricle(0.0, 0.0).ejection_fraction)
+
+
+def test_mosteller_gives_2_square_metres_for_180_cm_and_80_kg() -> None:
+    assert body_surface_m2(180.0, 80.0) == pytest.approx(2.0)  # sqrt(180 * 80 / 3600) = sqrt(4)
+
+
+@pytest.mark.parametrize(("height", "weight"), [(None, 80.0), (180.0, None), (0.0, 80.0), (180.0, -1.0)])
+def test_an_unknown_body_has_no_surface(height: float | None, weight: float | None) -> None:
+    assert math.isnan(body_surface_m2(height, weight))
+
+
+def test_a_hundred_millilitres_of_muscle_weigh_105_grams() -> None:
+    assert myocardial_mass_g(100.0) == pytest.approx(105.0)
+
+
+def test_a_patient_with_both_phases_has_all_values() -> None:
+    rows = volumes("p1", "a", "ED", 120, 150, 100) + volumes("p1", "b", "ES", 48, 75, 98)
+    found = clinical_values(pd.DataFrame(rows), "volume_ml", {"p1": 2.0}).loc["p1"]
+    expected = {
+        "LV EDV": 120, "LV ESV": 48, "LV SV": 72, "LV EF": 60, "RV EDV": 150, "RV ESV": 75, "RV SV": 75, "RV EF": 50,
+        "LV mass": 105, "LV EDV per m2": 60, "LV mass per m2": 52.5,
+    }  # fmt: skip
+    assert found[list(expected)].to_dict() == pytest.approx(expected)
+    assert "LV EF per m2" not in found.index
+
+
+def test_without_known_phases_the_fullest_left_cavity_is_end_diastole_whatever_the_order() -> None:
+    early, middle, late = (("a", 48.0), ("b", 80.0), ("c", 120.0))
+    for order in ([early, middle, late], [late, early, middle], [middle, late, early]):
+        rows = [row for case, lv in order for row in volumes("p1", case, "", lv, lv, 10.0)]
+        found = clinical_values(pd.DataFrame(rows), "volume_ml", {}).loc["p1"]
+        assert (found["LV EDV"], found["LV ESV"], found["LV EF"]) == (120.0, 48.0, pytest.approx(60.0))
+
+
+def test_a_missing_phase_or_class_leaves_its_values_undefined() -> None:
+    rows = volumes("p1", "a", "ED", 120, 150, 100)[:1]
+    found = clinical_values(pd.DataFrame(rows), "volume_ml", {}).loc["p1"]
+    assert found["LV EDV"] == 120.0
+    assert found.drop("LV EDV").isna().all()
+
+
+def test_every_patient_has_a_row_and_every_quantity_a_column() -> None:
+    rows = volumes("p2", "c", "ED", 1, 1, 1) + volumes("p1", "a", "ED", 1, 1, 1)
+    found = clinical_values(pd.DataFrame(rows), "volume_ml", {})
+    assert list(found.index) == ["p1", "p2"]
+    assert {quantity.name for quantity in QUANTITIES} <= set(found.columns)
