@@ -17,6 +17,7 @@ from medwsss.data.acdc import AFFINE_TOLERANCE, load_frame
 from medwsss.engine.aggregate import Bootstrap, mean_scores, overlap_scores, pooled_scores
 from medwsss.engine.baselines import BaselineScores, Target, score_baselines
 from medwsss.engine.cases import Case
+from medwsss.engine.clinical import clinical_numbers
 from medwsss.errors import EvaluationError, MedwsssWarning
 from medwsss.labels import ACDC_TASKS, Task
 from medwsss.metrics.confusion import confusion_matrix
@@ -95,6 +96,7 @@ def evaluate_cases(
         targets=beside.targets,
         baselines=beside.results,
         overlays=overlays,
+        clinical=clinical_numbers(cases, per_case, bootstrap=bootstrap),
         slices=sum(len(c) for c in counts),
         resamples=resamples,
         device=str(device),

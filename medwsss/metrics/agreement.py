@@ -83,4 +83,5 @@ def _correlation(pairs: Float[np.ndarray, "... n 2"]) -> Float[np.ndarray, "..."
     centred = pairs - pairs.mean(axis=-2, keepdims=True)
     products = (centred[..., 0] * centred[..., 1]).sum(axis=-1)
     scale = np.sqrt((centred**2).sum(axis=-2).prod(axis=-1))
-    return np.divide(products, scale, out=np.full_like(scale, np.nan), where=scale > 0)
+    found: Float[np.ndarray, ...] = np.divide(products, scale, out=np.full_like(scale, np.nan), where=scale > 0)
+    return found

@@ -91,7 +91,7 @@ def clinical_values(per_case: pd.DataFrame, column: str, body_surfaces_m2: Mappi
 
 def _row(volumes: Mapping[str, Mapping[str, float]], surface_m2: float) -> Iterator[tuple[str, float]]:
     early, late = (volumes.get(phase, {}) for phase in PHASES)
-    values = {}
+    values: dict[Quantity, float] = {}
     for cavity in CAVITIES:
         heart = Ventricle(early.get(cavity, math.nan), late.get(cavity, math.nan))
         measured = (

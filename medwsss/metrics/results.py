@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from medwsss.metrics.agreement import Agreement
 from medwsss.metrics.statistics import Interval
 from medwsss.types import Image2D, LabelMap2D
 
@@ -99,6 +100,16 @@ class Sources:
     """Cases with a reference and no prediction."""
 
 
+@dataclass(frozen=True, eq=False)
+class ClinicalNumbers:
+    """One row per patient and one column per quantity, see ``clinical.clinical_values``; NaN where undefined."""
+
+    measured: pd.DataFrame
+    reference: pd.DataFrame
+    agreement: Mapping[str, Agreement]
+    """Of the quantities that some patient has both ways, in the order of ``clinical.QUANTITIES``."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Everything a report prints."""
@@ -117,6 +128,8 @@ class Evaluation:
     """Structure -> Dice and confusion ratio per case of the predictions: what the baselines are compared with."""
     baselines: tuple[BaselineResult, ...]
     overlays: tuple[Overlay, ...]
+    clinical: ClinicalNumbers
+    """What clinicians read off the volumes."""
     slices: int
     """Slices in all volumes."""
     resamples: int

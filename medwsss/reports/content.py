@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from medwsss.metrics.results import Evaluation, Sources
+from medwsss.reports.clinical import clinical_table
 from medwsss.reports.summary import Verdict, left_out_sentence, summary_sentences, verdicts, versions
 from medwsss.reports.tables import (
     Cell,
@@ -29,6 +30,8 @@ class Content:
     aggregations: Mapping[str, Table]
     baselines: Mapping[str, Table]
     """By structure."""
+    clinical: Table
+    """Empty where the task has no left ventricle or no patient has both phases."""
     strata: Mapping[str, Table]
     """By phase and by group, where they are known."""
     left_out: str
@@ -49,6 +52,7 @@ def report_content(evaluation: Evaluation, sources: Sources, *, title: str, note
         remarks=evaluation.remarks,
         aggregations=aggregation_tables(evaluation),
         baselines={verdict.target: baseline_table(evaluation, verdict.target) for verdict in found},
+        clinical=clinical_table(evaluation.clinical),
         strata={name: strata_table(scores, name) for name, scores in strata.items() if scores},
         left_out=left_out_sentence(evaluation),
         undefined=undefined_table(evaluation.per_case),

@@ -30,7 +30,7 @@ def dice_figure(evaluation: Evaluation) -> bytes:
     frame = evaluation.per_case
     strata = [column for column in ("phase", "group") if (frame[column] != "").any()]
     widths = [1 + frame[column].nunique() * len(evaluation.classes) / 2.2 for column in ["class", *strata]]
-    figure, axes = _panels(1, len(widths), size=(10.0, 3.4), width_ratios=widths, sharey=True)
+    figure, axes = panels(1, len(widths), size=(10.0, 3.4), width_ratios=widths, sharey=True)
     _strips(axes[0], [(name, name, _dice(frame, {"class": name})) for name in evaluation.classes])
     for axis, column in zip(axes[1:], strata, strict=True):
         values = sorted(str(value) for value in frame[column].unique() if value)
@@ -43,11 +43,11 @@ def dice_figure(evaluation: Evaluation) -> bytes:
             ],
         )
     for axis, title in zip(axes, ["all volumes", *(f"by {column}" for column in strata)], strict=True):
-        _titled(axis, title)
+        titled(axis, title)
     axes[0].set_ylabel("Dice [%]", color=INK, fontsize=9)
     axes[0].set_ylim(-3, 103)
     _class_legend(figure, evaluation.classes)
-    return _png(figure)
+    return png(figure)
 
 
 def _dice(frame: pd.DataFrame, where: Mapping[str, str]) -> list[float]:
@@ -91,15 +91,15 @@ def baseline_figure(evaluation: Evaluation) -> bytes:
     targets = list(dict.fromkeys(baseline.target for baseline in evaluation.baselines))
     counts = [len(ranked(evaluation, target)) + 1 for target in targets]
     rows = math.ceil(len(targets) / 2)
-    figure, axes = _panels(rows, min(2, len(targets)), size=(10.0, rows * (0.9 + 0.27 * max(counts))))
+    figure, axes = panels(rows, min(2, len(targets)), size=(10.0, rows * (0.9 + 0.27 * max(counts))))
     for axis, target in zip(axes, targets, strict=False):
         masks = [(baseline.title, baseline.dice, FAINT) for baseline in ranked(evaluation, target)]
         _forest(axis, [("these predictions", evaluation.targets[target]["dice"], COLOURS.get(target, INK)), *masks])
-        _titled(axis, target)
+        titled(axis, target)
         axis.set_xlabel("mean Dice per case [%]", color=INK, fontsize=9)
     for axis in axes[len(targets) :]:
         axis.remove()
-    return _png(figure)
+    return png(figure)
 
 
 def _forest(axis: Axes, rows: Sequence[tuple[str, Interval, str]]) -> None:
@@ -117,7 +117,7 @@ def _forest(axis: Axes, rows: Sequence[tuple[str, Interval, str]]) -> None:
 
 def volume_figure(evaluation: Evaluation) -> bytes:
     """Predicted against reference volume, and their difference against their mean with bias and limits of agreement."""
-    figure, (scatter, agreement) = _panels(1, 2, size=(10.0, 4.0))
+    figure, (scatter, agreement) = panels(1, 2, size=(10.0, 4.0))
     frame = evaluation.per_case
     limit = 1.05 * max(float(frame[["volume_ml", "reference_volume_ml"]].max().max()), 1.0)
     scatter.plot([0, limit], [0, limit], color=FAINT, linewidth=0.9, linestyle=(0, (3, 3)))
@@ -131,12 +131,12 @@ def volume_figure(evaluation: Evaluation) -> bytes:
             _phase_points(axis, x, y, rows["phase"].to_numpy(), COLOURS.get(name, INK))
         _limits_of_agreement(agreement, predicted - reference, COLOURS.get(name, INK))
     scatter.set(xlim=(0, limit), ylim=(0, limit), aspect="equal")
-    _axis_labels(scatter, "reference [mL]", "prediction [mL]")
-    _axis_labels(agreement, "mean of both [mL]", "prediction − reference [mL]")
-    _titled(scatter, "volumes; the dashed line is equality")
-    _titled(agreement, "differences; lines: mean and 1.96 standard deviations")
+    axis_labels(scatter, "reference [mL]", "prediction [mL]")
+    axis_labels(agreement, "mean of both [mL]", "prediction − reference [mL]")
+    titled(scatter, "volumes; the dashed line is equality")
+    titled(agreement, "differences; lines: mean and 1.96 standard deviations")
     _class_legend(figure, evaluation.classes, phases="ES" in set(frame["phase"]))
-    return _png(figure)
+    return png(figure)
 
 
 def _phase_points(axis: Axes, x: np.ndarray, y: np.ndarray, phases: np.ndarray, colour: str) -> None:
@@ -155,11 +155,11 @@ def _limits_of_agreement(axis: Axes, differences: np.ndarray, colour: str) -> No
 
 def overlay_figure(overlay: Overlay, classes: Sequence[str]) -> bytes:
     """Slices of one case: reference contours in white, predicted contours in the colour of their class."""
-    figure, axes = _panels(1, len(overlay.slices), size=(10.0, 10.0 / max(4, len(overlay.slices)) + 0.15))
+    figure, axes = panels(1, len(overlay.slices), size=(10.0, 10.0 / max(4, len(overlay.slices)) + 0.15))
     rows, columns = _field(overlay.slices)
     for axis, piece in zip(axes, overlay.slices, strict=True):
         _draw_slice(axis, piece, classes, rows, columns)
-    return _png(figure)
+    return png(figure)
 
 
 def _draw_slice(axis: Axes, piece: OverlaySlice, classes: Sequence[str], rows: slice, columns: slice) -> None:
@@ -210,7 +210,7 @@ def _window(centre: float, side: float, length: int) -> slice:
     return slice(start, start + side)
 
 
-def _panels(
+def panels(
     rows: int,
     columns: int,
     *,
@@ -230,11 +230,11 @@ def _panels(
     return figure, axes
 
 
-def _titled(axis: Axes, title: str) -> None:
+def titled(axis: Axes, title: str) -> None:
     axis.set_title(title, fontsize=10, color=INK, loc="left")
 
 
-def _axis_labels(axis: Axes, x: str, y: str) -> None:
+def axis_labels(axis: Axes, x: str, y: str) -> None:
     axis.set_xlabel(x, color=INK, fontsize=9)
     axis.set_ylabel(y, color=INK, fontsize=9)
     axis.grid(axis="both", color=GRID)
@@ -250,7 +250,7 @@ def _class_legend(figure: Figure, classes: Sequence[str], *, phases: bool = Fals
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
     return buffer.getvalue()

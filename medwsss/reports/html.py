@@ -13,14 +13,18 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from medwsss.errors import OutputError
 from medwsss.metrics.results import AGGREGATIONS, PER_CASE_COLUMNS, Evaluation, Overlay, Sources
+from medwsss.reports.clinical import CLINICAL_CAPTION, CLINICAL_DEFINITIONS, bland_altman_figure, clinical_frame
 from medwsss.reports.content import Content, report_content
 from medwsss.reports.figures import COLOURS, INK, baseline_figure, dice_figure, overlay_figure, volume_figure
 from medwsss.reports.markdown import report_markdown
 from medwsss.reports.summary import NOT_A_DEVICE, summary_json
 from medwsss.reports.tables import DEFINITIONS, number
 
-REPORT_FILES = ("per_case.csv", "summary.json", "report.md", "report.html")
-_PICTURES = ("dice.png", "volumes.png", "baselines.png", "overlay_best.png", "overlay_median.png", "overlay_worst.png")
+REPORT_FILES = ("per_case.csv", "clinical.csv", "summary.json", "report.md", "report.html")
+_PICTURES = (
+    "dice.png", "volumes.png", "baselines.png", "clinical.png",
+    "overlay_best.png", "overlay_median.png", "overlay_worst.png",
+)  # fmt: skip
 _TEMPLATE = "report.html.j2"
 
 
@@ -28,6 +32,8 @@ def write_report(
     evaluation: Evaluation, out_dir: Path, *, sources: Sources, title: str, notes: Mapping[str, str] | None = None
 ) -> Path:
     """Write per_case.csv, summary.json, report.md with its pictures, and report.html, which needs no other file.
+
+    clinical.csv is written where there are clinical numbers.
 
     Everything is made in a temporary folder beside ``out_dir`` and moved when it is complete: an earlier report is
     replaced only then, and other files in ``out_dir`` stay. ``notes`` are printed as they are, such as the method, the
@@ -74,6 +80,9 @@ def _write_files(folder: Path, evaluation: Evaluation, sources: Sources, title: 
         (folder / name).write_bytes(png)
     frame = evaluation.per_case[list(PER_CASE_COLUMNS)]
     frame.to_csv(folder / "per_case.csv", index=False, na_rep="nan", float_format="%.9g")
+    if evaluation.clinical.agreement:
+        clinical = clinical_frame(evaluation.clinical)
+        clinical.to_csv(folder / "clinical.csv", index=False, na_rep="nan", float_format="%.9g")
     summary = json.dumps(summary_json(evaluation, sources, notes), indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "summary.json").write_text(summary + "\n", encoding="utf-8")
     content = report_content(evaluation, sources, title=title, notes=notes)
@@ -94,6 +103,8 @@ def _move(partial: Path, folder: Path, names: Sequence[str]) -> None:
 def report_pictures(evaluation: Evaluation) -> dict[str, bytes]:
     """PNG files of a report by name."""
     pictures = {"dice.png": dice_figure(evaluation), "volumes.png": volume_figure(evaluation)}
+    if evaluation.clinical.agreement:
+        pictures["clinical.png"] = bland_altman_figure(evaluation.clinical)
     if evaluation.baselines:
         pictures["baselines.png"] = baseline_figure(evaluation)
     overlays = {_overlay_name(overlay): overlay_figure(overlay, evaluation.classes) for overlay in evaluation.overlays}
@@ -123,6 +134,8 @@ def report_html(content: Content, evaluation: Evaluation, pictures: Mapping[str,
         overlays=overlays,
         colours={name: COLOURS.get(name, INK) for name in evaluation.classes},
         meaning=AGGREGATIONS,
+        clinical_caption=CLINICAL_CAPTION,
+        clinical_definitions=CLINICAL_DEFINITIONS,
         definitions=DEFINITIONS,
         not_a_device=NOT_A_DEVICE,
     )

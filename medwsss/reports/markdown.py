@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from medwsss.metrics.results import AGGREGATIONS
+from medwsss.reports.clinical import CLINICAL_CAPTION, CLINICAL_DEFINITIONS
 from medwsss.reports.content import Content
 from medwsss.reports.summary import NOT_A_DEVICE
 from medwsss.reports.tables import DEFINITIONS, spoken
@@ -22,6 +23,9 @@ def _parts(content: Content, pictures: tuple[str, ...]) -> Iterator[str]:
         yield from (f"### {spoken(name).capitalize()}", f"{AGGREGATIONS[name].capitalize()}.", table.markdown())
     for target, table in content.baselines.items():
         yield from (f"## Beside masks that need no training: {target}", table.markdown())
+    if content.clinical.rows:
+        yield from ("## Clinical numbers", CLINICAL_CAPTION, content.clinical.markdown())
+        yield _bullets(f"**{name}**: {meaning}" for name, meaning in CLINICAL_DEFINITIONS.items())
     for name, table in content.strata.items():
         yield from (f"## By {name.lower()}", table.markdown())
     yield from ("## Pictures", "Contours: the reference in white, predictions in the colour of their class.")

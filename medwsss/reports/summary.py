@@ -123,6 +123,7 @@ def summary_json(evaluation: Evaluation, sources: Sources, notes: Mapping[str, s
         **evaluation.scores,
         "by_phase": evaluation.by_phase,
         "by_group": evaluation.by_group,
+        "clinical": {name: asdict(found) for name, found in evaluation.clinical.agreement.items()},
         "baselines": [
             {**asdict(baseline), "difference_aggregation": PER_CASE, "beaten": baseline.beaten}
             for baseline in evaluation.baselines

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from medwsss.metrics.agreement import agreement
 from medwsss.metrics.results import (
     METRICS,
     PER_CASE,
@@ -12,6 +13,7 @@ from medwsss.metrics.results import (
     PER_SLICE,
     POOLED,
     BaselineResult,
+    ClinicalNumbers,
     Evaluation,
     Overlay,
     OverlaySlice,
@@ -46,7 +48,7 @@ def baseline(name: str, dice: float, difference: float, *, tags: bool = False, w
     )
 
 
-def evaluation(*baselines: BaselineResult, image: bool = True) -> Evaluation:
+def evaluation(*baselines: BaselineResult, image: bool = True, clinicians: bool = False) -> Evaluation:
     """Mean Dice 0.4; one HD95 is infinite and one precision undefined."""
     scores = {metric: interval(0.4) for metric in METRICS}
     scores |= {"precision": interval(0.8, n=1, undefined=1), "hd95_mm": interval(3.0, n=1, infinite=1)}
@@ -60,11 +62,27 @@ def evaluation(*baselines: BaselineResult, image: bool = True) -> Evaluation:
         targets={"heart": {"dice": interval(0.4), "confusion_ratio": interval(0.5)}} if baselines else {},
         baselines=baselines,
         overlays=(overlay("best", image=image), overlay("worst", image=image)),
+        clinical=clinical() if clinicians else ClinicalNumbers(pd.DataFrame(), pd.DataFrame(), {}),
         slices=20,
         resamples=2000,
         device="cpu",
         remarks=("a file had an odd header",),
     )
+
+
+def clinical() -> ClinicalNumbers:
+    """Three patients: LV EDV 10 mL too large on average (8, 10, 12), the third has no end-systole."""
+    reference = pd.DataFrame(
+        {"LV EDV": [100.0, 120.0, 140.0], "LV ESV": [40.0, 60.0, math.nan]}, index=["p1", "p2", "p3"]
+    ).rename_axis("patient")
+    measured = reference + pd.DataFrame({"LV EDV": [8.0, 10.0, 12.0], "LV ESV": [0.0, 0.0, 0.0]}, index=reference.index)
+    found = {
+        name: agreement(
+            measured[name].to_numpy(), reference[name].to_numpy(), generator=np.random.default_rng(0), resamples=50
+        )
+        for name in reference
+    }
+    return ClinicalNumbers(measured, reference, found)
 
 
 def per_case() -> pd.DataFrame:
