@@ -10,6 +10,7 @@ import typer
 
 from medwsss.cli.ablate import ablate
 from medwsss.cli.check import check
+from medwsss.cli.compare import compare
 from medwsss.cli.evaluate import evaluate
 from medwsss.cli.masks import masks
 from medwsss.cli.phantom import phantom
@@ -33,6 +34,7 @@ app.command()(train)
 app.command()(pretrain)
 app.command()(predict)
 app.command()(evaluate)
+app.command()(compare)
 app.command()(tags)
 app.command()(masks)
 app.command()(pseudo_label)
