@@ -12,6 +12,7 @@ from medwsss.cli.ablate import ablate
 from medwsss.cli.check import check
 from medwsss.cli.compare import compare
 from medwsss.cli.evaluate import evaluate
+from medwsss.cli.export import export
 from medwsss.cli.masks import masks
 from medwsss.cli.phantom import phantom
 from medwsss.cli.predict import predict
@@ -41,6 +42,7 @@ app.command()(pseudo_label)
 app.command()(seeds)
 app.command()(ablate)
 app.command()(phantom)
+app.add_typer(export, name="export")
 
 
 @app.callback(invoke_without_command=True)

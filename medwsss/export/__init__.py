@@ -1,0 +1,1 @@
+"""What other programs read: data sets and models in their own formats."""
