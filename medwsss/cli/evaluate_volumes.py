@@ -29,12 +29,14 @@ def evaluate_volumes(
     """Dice, confusion ratio, surfaces and volumes, beside masks without training."""
     from medwsss.engine.cases import pair_cases
     from medwsss.engine.evaluate import evaluate_cases
+    from medwsss.engine.quality import read_quality
     from medwsss.reports.html import write_report
 
     pairing = pair_cases(
         predictions, truth, task=task, images=images, prediction_codes=prediction_codes, truth_codes=truth_codes
     )
-    evaluation = evaluate_cases(pairing.cases, pairing.task, device=device)
+    estimates = read_quality(predictions)
+    evaluation = evaluate_cases(pairing.cases, pairing.task, device=device, estimates=estimates)
     page = write_report(evaluation, out, sources=pairing.sources, title=title)
     for line in terminal_lines(evaluation, pairing.sources):
         typer.echo(line)

@@ -42,13 +42,15 @@ def report_volumes(
     from medwsss.engine.cases import pair_cases
     from medwsss.engine.evaluate import evaluate_cases
     from medwsss.engine.predict import claim_outputs, predict_item, study_items, write_record
+    from medwsss.engine.quality import CaseQuality, read_quality, write_quality
     from medwsss.reports.html import write_report
 
     items = study_items(data.held_out, frames="ed-es")
     claim_outputs(run.predictions, items, overwrite=True)
+    qualities: list[CaseQuality] = []
     with progress() as bar:
         for item in bar.track(items, description="held-out patients"):
-            predict_item(
+            qualities += predict_item(
                 method,
                 item,
                 run.predictions,
@@ -57,6 +59,7 @@ def report_volumes(
                 labels=data.labels,
                 device=device,
             )
+    write_quality(qualities, data.labels, run.predictions)
     write_record(
         run.predictions,
         items,
@@ -71,7 +74,8 @@ def report_volumes(
         typer.echo(f"no masks of held-out patients: their segmentations are in {run.predictions}, without a report")
         return
     pairing = pair_cases(run.predictions, data.root, task=data.config.task)
-    evaluation = evaluate_cases(pairing.cases, pairing.task, device=device)
+    estimates = read_quality(run.predictions)
+    evaluation = evaluate_cases(pairing.cases, pairing.task, device=device, estimates=estimates)
     notes = report_notes(config, run, method, data)
     title = f"{described_method(config)} on {data.source.rsplit('/', 1)[-1]}: {data.config.task}"
     sources = replace(pairing.sources, unmatched_references=())  # patients that trained are not missing

@@ -36,6 +36,7 @@ def predict_volumes(
     from medwsss.cli.progress import progress
     from medwsss.config.data import VolumeDataConfig
     from medwsss.engine.predict import claim_outputs, predict_item, write_record
+    from medwsss.engine.quality import CaseQuality, review_lines, write_quality
     from medwsss.errors import MedwsssError
     from medwsss.labels import ACDC_TASKS
 
@@ -46,10 +47,11 @@ def predict_volumes(
     method = ensemble([(run, config), *(fitting_run(path, config) for path in also)], labels, checkpoint, device)
     claim_outputs(out, items, overwrite=overwrite)
     failed: dict[str, str] = {}
+    qualities: list[CaseQuality] = []
     with progress() as bar:
         for item in bar.track(items, description="predicting"):
             try:
-                predict_item(
+                qualities += predict_item(
                     method,
                     item,
                     out,
@@ -74,6 +76,10 @@ def predict_volumes(
         also=also,
     )
     typer.echo(f"{len(items) - len(failed)} volumes segmented, in {out}")
+    if qualities:
+        write_quality(qualities, labels, out)
+    for line in review_lines(qualities):
+        typer.echo(line)
     return failed
 
 

@@ -2,9 +2,10 @@
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -61,11 +62,12 @@ def evaluate_cases(
     resamples: int = 2000,
     seed: int = 0,
     baselines: bool = True,
+    estimates: Mapping[str, float] = MappingProxyType({}),
 ) -> Evaluation:
     """Score every volume and class, aggregate in three ways, and put training-free masks beside them.
 
     Voxels are counted on ``device``; surfaces and intervals are computed on the CPU. Without ``baselines`` there is
-    nothing to compare the result with: for quick looks only.
+    nothing to compare the result with: for quick looks only. ``estimates`` say how far each case was trusted before.
 
     Raises:
         EvaluationError: no case, or prediction and reference differ in shape, affine or known codes.
@@ -100,6 +102,7 @@ def evaluate_cases(
         slices=sum(len(c) for c in counts),
         resamples=resamples,
         device=str(device),
+        estimates={case.name: estimates[case.name] for case in cases if case.name in estimates},
         remarks=(*beside.remarks, *dict.fromkeys(told)),
     )
 

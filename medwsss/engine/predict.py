@@ -20,6 +20,7 @@ from medwsss.data.image_labels import ImageLabels
 from medwsss.data.records import save_record
 from medwsss.data.sample import SliceKey
 from medwsss.engine.infer import Segmentation, segment_volume, volume_cams
+from medwsss.engine.quality import QUALITY, CaseQuality, case_quality
 from medwsss.errors import DatasetError, ImageLabelsError, MedwsssWarning, OutputError
 from medwsss.labels import ACDC_TASKS, LabelSet
 from medwsss.methods.method import Predictor
@@ -97,8 +98,10 @@ def predict_item(
     device: torch.device,
     image_labels: ImageLabels | None = None,
     maps: Sequence[str] = (),
-) -> Path:
+) -> tuple[CaseQuality, ...]:
     """Segment one item and write ``out/NAME.nii.gz`` and the chosen maps, each on the grid of the input.
+
+    Returns how far to trust it, for every frame.
 
     Raises:
         VolumeError, DatasetError: the input cannot be read.
@@ -126,7 +129,10 @@ def predict_item(
         for path in _result_files(out, item.name):
             path.unlink()
         raise
-    return out / _label_file(item.name)
+    return tuple(
+        case_quality(item.name, index if volume.frames > 1 else 0, found, labels)
+        for index, found in enumerate(results, start=1)
+    )
 
 
 def _save(volume: Volume, path: Path) -> None:
@@ -199,7 +205,7 @@ def claim_outputs(out: Path, items: Sequence[Item], *, overwrite: bool) -> None:
         raise OutputError(f"{out} already holds results of other inputs ({others[0]}): choose another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for path in (*old, out / RECORD):
+        for path in (*old, out / RECORD, out / QUALITY):
             path.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write to {error.filename or out}: {error.strerror}; choose another --out") from None

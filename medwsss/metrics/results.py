@@ -1,7 +1,7 @@
 """What an evaluation found, as plain values: the engine fills them, the reports print them (no torch here)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -136,6 +136,8 @@ class Evaluation:
     """Bootstrap resamples behind every interval."""
     device: str
     """Where the voxels were counted."""
+    estimates: Mapping[str, float] = field(default_factory=dict)
+    """How far to trust the prediction of each case, made without its mask, in [0, 1]; not every case needs one."""
     remarks: tuple[str, ...] = ()
     """What a reader must know, such as baselines that could not be made; one sentence each."""
 

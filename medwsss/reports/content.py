@@ -15,6 +15,7 @@ from medwsss.reports.tables import (
     strata_table,
     undefined_table,
 )
+from medwsss.reports.trust import trust_sentence
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Content:
     """By structure."""
     clinical: Table
     """Empty where the task has no left ventricle or no patient has both phases."""
+    trust: str
+    """How well estimates without masks order the volumes; empty without estimates."""
     strata: Mapping[str, Table]
     """By phase and by group, where they are known."""
     left_out: str
@@ -53,6 +56,7 @@ def report_content(evaluation: Evaluation, sources: Sources, *, title: str, note
         aggregations=aggregation_tables(evaluation),
         baselines={verdict.target: baseline_table(evaluation, verdict.target) for verdict in found},
         clinical=clinical_table(evaluation.clinical),
+        trust=trust_sentence(evaluation),
         strata={name: strata_table(scores, name) for name, scores in strata.items() if scores},
         left_out=left_out_sentence(evaluation),
         undefined=undefined_table(evaluation.per_case),

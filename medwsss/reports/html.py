@@ -19,10 +19,11 @@ from medwsss.reports.figures import COLOURS, INK, baseline_figure, dice_figure, 
 from medwsss.reports.markdown import report_markdown
 from medwsss.reports.summary import NOT_A_DEVICE, summary_json
 from medwsss.reports.tables import DEFINITIONS, number
+from medwsss.reports.trust import TRUST_CAPTION, TRUST_TITLE, trust_figure, trust_sentence
 
 REPORT_FILES = ("per_case.csv", "clinical.csv", "summary.json", "report.md", "report.html")
 _PICTURES = (
-    "dice.png", "volumes.png", "baselines.png", "clinical.png",
+    "dice.png", "volumes.png", "baselines.png", "clinical.png", "trust.png",
     "overlay_best.png", "overlay_median.png", "overlay_worst.png",
 )  # fmt: skip
 _TEMPLATE = "report.html.j2"
@@ -105,6 +106,8 @@ def report_pictures(evaluation: Evaluation) -> dict[str, bytes]:
     pictures = {"dice.png": dice_figure(evaluation), "volumes.png": volume_figure(evaluation)}
     if evaluation.clinical.agreement:
         pictures["clinical.png"] = bland_altman_figure(evaluation.clinical)
+    if trust_sentence(evaluation):
+        pictures["trust.png"] = trust_figure(evaluation)
     if evaluation.baselines:
         pictures["baselines.png"] = baseline_figure(evaluation)
     overlays = {_overlay_name(overlay): overlay_figure(overlay, evaluation.classes) for overlay in evaluation.overlays}
@@ -134,6 +137,8 @@ def report_html(content: Content, evaluation: Evaluation, pictures: Mapping[str,
         overlays=overlays,
         colours={name: COLOURS.get(name, INK) for name in evaluation.classes},
         meaning=AGGREGATIONS,
+        trust_title=TRUST_TITLE,
+        trust_caption=TRUST_CAPTION,
         clinical_caption=CLINICAL_CAPTION,
         clinical_definitions=CLINICAL_DEFINITIONS,
         definitions=DEFINITIONS,

@@ -7,6 +7,7 @@ from medwsss.reports.clinical import CLINICAL_CAPTION, CLINICAL_DEFINITIONS
 from medwsss.reports.content import Content
 from medwsss.reports.summary import NOT_A_DEVICE
 from medwsss.reports.tables import DEFINITIONS, spoken
+from medwsss.reports.trust import TRUST_CAPTION, TRUST_TITLE
 
 
 def report_markdown(content: Content, pictures: Iterable[str]) -> str:
@@ -26,6 +27,8 @@ def _parts(content: Content, pictures: tuple[str, ...]) -> Iterator[str]:
     if content.clinical.rows:
         yield from ("## Clinical numbers", CLINICAL_CAPTION, content.clinical.markdown())
         yield _bullets(f"**{name}**: {meaning}" for name, meaning in CLINICAL_DEFINITIONS.items())
+    if content.trust:
+        yield from (f"## {TRUST_TITLE}", f"{TRUST_CAPTION} {content.trust}")
     for name, table in content.strata.items():
         yield from (f"## By {name.lower()}", table.markdown())
     yield from ("## Pictures", "Contours: the reference in white, predictions in the colour of their class.")

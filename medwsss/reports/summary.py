@@ -124,6 +124,7 @@ def summary_json(evaluation: Evaluation, sources: Sources, notes: Mapping[str, s
         "by_phase": evaluation.by_phase,
         "by_group": evaluation.by_group,
         "clinical": {name: asdict(found) for name, found in evaluation.clinical.agreement.items()},
+        "estimates": dict(evaluation.estimates),
         "baselines": [
             {**asdict(baseline), "difference_aggregation": PER_CASE, "beaten": baseline.beaten}
             for baseline in evaluation.baselines

@@ -34,7 +34,8 @@ def anatomy() -> np.ndarray:
 def predict(path: Path, out: Path, **options: object) -> Path:
     (item,) = file_items(path)
     device = torch.device("cpu")
-    return predict_item(Threshold(), item, out, grid=GRID, inference=INFERENCE, labels=LABELS, device=device, **options)  # type: ignore[arg-type]
+    predict_item(Threshold(), item, out, grid=GRID, inference=INFERENCE, labels=LABELS, device=device, **options)  # type: ignore[arg-type]
+    return out / f"{item.name}.nii.gz"
 
 
 @pytest.mark.parametrize("matrix", [np.diag([-1.4, -1.4, 9.0]), OBLIQUE], ids=["straight", "oblique"])

@@ -1,0 +1,119 @@
+"""How far to trust each predicted volume without a mask: a number, findings in words, and what to review first."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from medwsss.data.writing import written_whole
+from medwsss.engine.infer import Segmentation
+from medwsss.errors import EvaluationError, OutputError
+from medwsss.labels import LabelSet
+from medwsss.metrics.quality import expected_dice, gaps, slice_continuity
+from medwsss.volumes.slicing import slices_of
+
+QUALITY = "quality.csv"
+MOST_TOLD = 5
+
+
+@dataclass(frozen=True)
+class CaseQuality:
+    """Of one predicted 3D volume."""
+
+    case: str
+    frame: int
+    """Of a 4D file, counted from 1; 0 for a 3D file."""
+    expected_dice: tuple[float, ...]
+    """By class; NaN where nothing speaks for the class."""
+    continuity: float
+    """Overlap of neighbouring slices, in [0, 1]; NaN where there is none."""
+    findings: tuple[str, ...]
+    """What no heart looks like, one clause each."""
+
+    @property
+    def estimate(self) -> float:
+        """Mean expected Dice times continuity, in [0, 1]: low where either is; 0 where nothing was segmented."""
+        known = [value for value in self.expected_dice if math.isfinite(value)]
+        overlap = self.continuity if math.isfinite(self.continuity) else 1.0
+        return float(np.mean(known)) * overlap if known else 0.0
+
+
+def case_quality(case: str, frame: int, found: Segmentation, labels: LabelSet) -> CaseQuality:
+    """What the probabilities and the labels of one volume say about it."""
+    stack = slices_of(found.labels).array
+    probs = np.stack([slices_of(found.probs.frame(channel)).array for channel in range(labels.num_classes)], axis=1)
+    missing = zip(labels.names, gaps(stack, labels.num_foreground), strict=True)
+    findings = [f"{name} is missing in {count} slices between others" for name, count in missing if count]
+    findings += [f"no {name}" for code, name in enumerate(labels.names, start=1) if not (stack == code).any()]
+    return CaseQuality(
+        case=case,
+        frame=frame,
+        expected_dice=tuple(expected_dice(stack, probs).tolist()),
+        continuity=slice_continuity(stack, labels.num_foreground),
+        findings=tuple(findings),
+    )
+
+
+def write_quality(qualities: Sequence[CaseQuality], labels: LabelSet, out: Path) -> Path:
+    """Store quality.csv in ``out``, the volumes to review first at the top.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    rows = [
+        {
+            "case": quality.case,
+            "frame": quality.frame or "",
+            "estimate": quality.estimate,
+            **{f"expected_dice_{name}": value for name, value in zip(labels.names, quality.expected_dice, strict=True)},
+            "continuity": quality.continuity,
+            "findings": "; ".join(quality.findings),
+        }
+        for quality in review_order(qualities)
+    ]
+    path = out / QUALITY
+    try:
+        with written_whole(path) as temporary:
+            pd.DataFrame(rows).to_csv(temporary, index=False, na_rep="nan", float_format="%.6g")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}; choose another --out") from error
+    return path
+
+
+def review_order(qualities: Sequence[CaseQuality]) -> list[CaseQuality]:
+    """Lowest estimate first."""
+    return sorted(qualities, key=lambda quality: quality.estimate)
+
+
+def review_lines(qualities: Sequence[CaseQuality]) -> list[str]:
+    """For a terminal: the volumes to review first, with their estimate and findings."""
+    if len(qualities) < 2:
+        return []
+    first = review_order(qualities)[:MOST_TOLD]
+    return ["Review these first:", *(f"  {_told(quality)}" for quality in first)]
+
+
+def read_quality(predictions: Path) -> dict[str, float]:
+    """Estimate by case of a folder of predictions; empty where it has none, and 4D files are left out.
+
+    Raises:
+        EvaluationError: quality.csv is damaged.
+    """
+    path = predictions / QUALITY
+    if not path.is_file():
+        return {}
+    try:
+        table = pd.read_csv(path, dtype={"case": str})
+        whole = table[table["frame"].isna()]
+        return dict(zip(whole["case"], whole["estimate"].astype(float), strict=True))
+    except (ValueError, KeyError, OSError) as error:
+        raise EvaluationError(f"{path} is damaged ({error}): remove it, or predict again") from None
+
+
+def _told(quality: CaseQuality) -> str:
+    name = f"{quality.case} frame {quality.frame}" if quality.frame else quality.case
+    findings = f" ({'; '.join(quality.findings)})" if quality.findings else ""
+    return f"{name}: estimate {quality.estimate:.2f}{findings}"

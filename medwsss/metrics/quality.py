@@ -1,0 +1,75 @@
+"""How good a segmentation is likely to be, judged without any mask, and how well such an estimate predicts Dice."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from scipy.stats import spearmanr
+
+Labels = UInt8[np.ndarray, "n h w"]
+
+
+def expected_dice(labels: Labels, probs: Float[np.ndarray, "n k h w"]) -> Float[np.ndarray, " cls"]:
+    """2 Σ p over the label / (Σ p + size of the label) of each foreground class, in [0, 1].
+
+    What Dice with the truth would be if every probability were right on average. Networks are surer than they should
+    be, so the value is too high; what counts is that doubtful cases get less. NaN where a class is neither labelled
+    nor has any probability.
+
+    Args:
+        labels: 0 background, i for the i-th class.
+        probs: of background and classes.
+    """
+    found = []
+    for label in range(1, probs.shape[1]):
+        of_class, own = probs[:, label].astype(np.float64), labels == label
+        total = float(of_class.sum()) + int(own.sum())
+        found.append(2.0 * float(of_class[own].sum()) / total if total > 0 else math.nan)
+    return np.array(found)
+
+
+def slice_continuity(labels: Labels, num_foreground: int) -> float:
+    """|A ∩ B| / min(|A|, |B|) of a class in neighbouring slices, mean over classes and pairs, in [0, 1].
+
+    Pairs with an empty slice do not count; NaN without any pair.
+    """
+    shares = [
+        float((below & above).sum()) / min(int(below.sum()), int(above.sum()))
+        for label in range(1, num_foreground + 1)
+        for below, above in zip(labels[:-1] == label, labels[1:] == label, strict=True)
+        if below.any() and above.any()
+    ]
+    return float(np.mean(shares)) if shares else math.nan
+
+
+def gaps(labels: Labels, num_foreground: int) -> tuple[int, ...]:
+    """Of each class, the slices without it between slices with it: a structure does not end and begin again."""
+    found = []
+    for label in range(1, num_foreground + 1):
+        shown = np.flatnonzero((labels == label).any(axis=(1, 2)))
+        found.append(int(shown[-1] - shown[0] + 1 - len(shown)) if len(shown) else 0)
+    return tuple(found)
+
+
+def risk_coverage(
+    estimates: Sequence[float], scores: Sequence[float]
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Share of the cases that are kept, best estimates first, and the mean score of those (El-Yaniv and Wiener 2010).
+
+    Cases without estimate or score are left out.
+    """
+    known = [(estimate, score) for estimate, score in zip(estimates, scores, strict=True)
+             if math.isfinite(estimate) and math.isfinite(score)]  # fmt: skip
+    kept = np.array([score for _, score in sorted(known, key=lambda pair: -pair[0])], dtype=np.float64)
+    counts = np.arange(1, len(kept) + 1)
+    return counts / max(len(kept), 1), np.cumsum(kept) / counts
+
+
+def rank_correlation(estimates: Sequence[float], scores: Sequence[float]) -> float:
+    """Spearman's rank correlation of the pairs that are finite; NaN for fewer than three, or where one is constant."""
+    pairs = np.array([estimates, scores], dtype=np.float64)
+    pairs = pairs[:, np.isfinite(pairs).all(axis=0)]
+    if pairs.shape[1] < 3 or (pairs.min(axis=1) == pairs.max(axis=1)).any():
+        return math.nan
+    return float(spearmanr(pairs[0], pairs[1]).statistic)
