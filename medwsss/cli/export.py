@@ -65,6 +65,37 @@ def nnunet(
     )
 
 
+@export.command()
+def bundle(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training run on volumes.")],
+    out: Annotated[Path, typer.Option(help="Folder of the bundle, not there yet or empty.")],
+    checkpoint: Annotated[str, typer.Option(help="last or best.")] = "last",
+) -> None:
+    """Write a MONAI bundle, which runs with python -m monai.bundle run and gives what medwsss predict gives."""
+    from medwsss.cli.options import check_folder
+    from medwsss.config.data import VolumeDataConfig
+    from medwsss.engine.run_folder import load_method, open_run
+    from medwsss.errors import ConfigError
+    from medwsss.export.bundle import write_bundle
+    from medwsss.labels import ACDC_TASKS
+
+    folder, config = open_run(run)
+    if not isinstance(config.data, VolumeDataConfig):
+        raise ConfigError("a bundle segments volumes: this run was trained on photographs")
+    check_folder(out)
+    labels = ACDC_TASKS[config.data.task].labels
+    method = load_method(folder, config, labels, checkpoint=checkpoint)
+    length = f"{config.training.iterations} iterations, batch {config.training.batch_size}"
+    about = {
+        "Method": config.method.name,
+        "Training": f"{length}, from image-level labels",
+        "Checkpoint": checkpoint,
+        "Working grid": f"{config.data.grid.spacing_mm} mm in plane",
+    }
+    write_bundle(config, labels, method, out, about=about)
+    typer.echo(f"MONAI bundle in {out}; docs/README.md says how to run it")
+
+
 def nnunet_cases(folder: "PseudoFolder", root: Path, tags: Path | None) -> "list[NnunetCase]":
     """The volumes of a folder of pseudo-labels that have labels, with their images in ``root``.
 
