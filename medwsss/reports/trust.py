@@ -13,7 +13,7 @@ from medwsss.reports.tables import number
 TRUST_TITLE = "Would the bad volumes have been found without masks?"
 TRUST_CAPTION = (
     "Every prediction comes with an estimate that needs no mask (quality.csv beside it): the Dice that its "
-    "probabilities expect, times the overlap of neighbouring slices. It is too high as a number; its order counts."
+    "probabilities expect. It is too high as a number; its order counts."
 )
 REVIEWED = 0.2
 """Share of the volumes, lowest estimates first, that the sentence supposes to be reviewed."""

@@ -66,10 +66,12 @@ def test_doubt_and_a_gap_lower_the_estimate_or_are_told() -> None:
     assert gap.findings == ("A is missing in 1 slices between others", "B is missing in 1 slices between others")
 
 
-def test_slices_that_do_not_hang_together_lower_the_estimate() -> None:
+def test_slices_that_do_not_overlap_are_told_and_leave_the_estimate() -> None:
     labels = column([0, 1])
-    labels[..., 1] = np.roll(labels[..., 1], 2, axis=0)
-    assert case_quality("x", 0, segmented(labels, 1.0), LABELS).estimate < 0.6
+    labels[..., 1] = np.roll(labels[..., 1], 3, axis=0)
+    found = case_quality("x", 0, segmented(labels, 1.0), LABELS)
+    assert found.estimate == 1.0
+    assert found.findings == ("neighbouring slices hardly overlap (are they shifted?)",)
 
 
 def test_a_volume_without_any_class_has_the_estimate_0_and_says_so() -> None:
@@ -79,7 +81,7 @@ def test_a_volume_without_any_class_has_the_estimate_0_and_says_so() -> None:
 
 
 def test_the_worst_comes_first_in_the_file_and_on_the_terminal(tmp_path: Path) -> None:
-    given = [quality("good", 0.9), quality("bad", 0.2, findings=("no B",)), quality("middle", 0.5, continuity=0.9)]
+    given = [quality("good", 0.9), quality("bad", 0.2, findings=("no B",)), quality("middle", 0.5)]
     assert [one.case for one in review_order(given)] == ["bad", "middle", "good"]
     assert review_lines(given)[:2] == ["Review these first:", "  bad: estimate 0.20 (no B)"]
     table = pd.read_csv(write_quality(given, LABELS, tmp_path))
