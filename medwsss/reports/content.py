@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from medwsss.metrics.results import Evaluation, Sources
 from medwsss.reports.clinical import clinical_table
+from medwsss.reports.model_card import citations
 from medwsss.reports.summary import Verdict, left_out_sentence, summary_sentences, verdicts, versions
 from medwsss.reports.tables import (
     Cell,
@@ -40,6 +41,7 @@ class Content:
     left_out: str
     undefined: Table
     about: Table
+    citations: tuple[str, ...]
     unmatched: Mapping[str, tuple[str, ...]]
 
 
@@ -61,6 +63,7 @@ def report_content(evaluation: Evaluation, sources: Sources, *, title: str, note
         left_out=left_out_sentence(evaluation),
         undefined=undefined_table(evaluation.per_case),
         about=about_table(evaluation, sources, notes),
+        citations=citations(notes.get("method", "")),
         unmatched={
             "Predictions without reference, not evaluated": sources.unmatched_predictions,
             "References without prediction, not evaluated": sources.unmatched_references,

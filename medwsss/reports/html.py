@@ -17,6 +17,7 @@ from medwsss.reports.clinical import CLINICAL_CAPTION, CLINICAL_DEFINITIONS, bla
 from medwsss.reports.content import Content, report_content
 from medwsss.reports.figures import COLOURS, INK, baseline_figure, dice_figure, overlay_figure, volume_figure
 from medwsss.reports.markdown import report_markdown
+from medwsss.reports.model_card import LIMITS
 from medwsss.reports.summary import NOT_A_DEVICE, summary_json
 from medwsss.reports.tables import DEFINITIONS, number
 from medwsss.reports.trust import TRUST_CAPTION, TRUST_TITLE, trust_figure, trust_sentence
@@ -137,6 +138,7 @@ def report_html(content: Content, evaluation: Evaluation, pictures: Mapping[str,
         overlays=overlays,
         colours={name: COLOURS.get(name, INK) for name in evaluation.classes},
         meaning=AGGREGATIONS,
+        limits=LIMITS,
         trust_title=TRUST_TITLE,
         trust_caption=TRUST_CAPTION,
         clinical_caption=CLINICAL_CAPTION,

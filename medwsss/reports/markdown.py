@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from medwsss.metrics.results import AGGREGATIONS
 from medwsss.reports.clinical import CLINICAL_CAPTION, CLINICAL_DEFINITIONS
 from medwsss.reports.content import Content
+from medwsss.reports.model_card import LIMITS
 from medwsss.reports.summary import NOT_A_DEVICE
 from medwsss.reports.tables import DEFINITIONS, spoken
 from medwsss.reports.trust import TRUST_CAPTION, TRUST_TITLE
@@ -37,6 +38,7 @@ def _parts(content: Content, pictures: tuple[str, ...]) -> Iterator[str]:
     yield content.undefined.markdown() if content.undefined.rows else ""
     yield from ("## Where the numbers come from", content.about.markdown())
     yield from (f"{what} ({len(names)}): {', '.join(names)}" for what, names in content.unmatched.items() if names)
+    yield from ("## Intended use and limits", _bullets(LIMITS), "## How to cite", _bullets(content.citations))
     yield "## What the numbers mean"
     yield _bullets(f"**{name}**: {meaning}" for name, meaning in DEFINITIONS.items())
 
