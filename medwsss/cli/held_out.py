@@ -42,8 +42,10 @@ def report_volumes(
     from medwsss.engine.cases import pair_cases
     from medwsss.engine.evaluate import evaluate_cases
     from medwsss.engine.predict import claim_outputs, predict_item, study_items, write_record
-    from medwsss.engine.quality import CaseQuality, read_quality, write_quality
+    from medwsss.engine.quality import CaseQuality, read_quality, review_lines, write_quality
+    from medwsss.engine.unscored import describe_predictions
     from medwsss.reports.html import write_report
+    from medwsss.reports.unscored import write_unscored
 
     items = study_items(data.held_out, frames="ed-es")
     claim_outputs(run.predictions, items, overwrite=True)
@@ -71,7 +73,13 @@ def report_volumes(
         failed={},
     )
     if not any(item.name in reference_masks(data.root) for item in items):
-        typer.echo(f"no masks of held-out patients: their segmentations are in {run.predictions}, without a report")
+        notes = report_notes(config, run, method, data)
+        found = describe_predictions(run.predictions, images=data.root)
+        page = write_unscored(found, run.report, title=f"{described_method(config)}: {data.config.task}", notes=notes)
+        typer.echo("no masks of held-out patients: the report says what was segmented, not how well")
+        for line in review_lines(qualities):
+            typer.echo(line)
+        typer.echo(f"Report: {page}")
         return
     pairing = pair_cases(run.predictions, data.root, task=data.config.task)
     estimates = read_quality(run.predictions)

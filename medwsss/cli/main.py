@@ -18,6 +18,7 @@ from medwsss.cli.phantom import phantom
 from medwsss.cli.predict import predict
 from medwsss.cli.pretrain import pretrain
 from medwsss.cli.pseudo_label import pseudo_label
+from medwsss.cli.report import report
 from medwsss.cli.seeds import seeds
 from medwsss.cli.tags import tags
 from medwsss.cli.train import train
@@ -35,6 +36,7 @@ app.command()(train)
 app.command()(pretrain)
 app.command()(predict)
 app.command()(evaluate)
+app.command()(report)
 app.command()(compare)
 app.command()(tags)
 app.command()(masks)

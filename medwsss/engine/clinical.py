@@ -14,7 +14,7 @@ from medwsss.metrics.results import ClinicalNumbers
 
 def clinical_numbers(cases: Sequence[Case], per_case: pd.DataFrame, *, bootstrap: Bootstrap) -> ClinicalNumbers:
     """Values and agreement of every quantity that at least one patient has both ways; none without a left ventricle."""
-    surfaces = _body_surfaces(cases)
+    surfaces = body_surfaces(cases)
     measured, reference = (
         clinical_values(per_case, column, surfaces) for column in ("volume_ml", "reference_volume_ml")
     )
@@ -29,7 +29,7 @@ def clinical_numbers(cases: Sequence[Case], per_case: pd.DataFrame, *, bootstrap
     return ClinicalNumbers(measured, reference, found)
 
 
-def _body_surfaces(cases: Sequence[Case]) -> Mapping[str, float]:
+def body_surfaces(cases: Sequence[Case]) -> Mapping[str, float]:
     """By patient, where height and weight are known."""
     studies = {case.patient: case.study for case in cases if case.study is not None}
     return {patient: body_surface_m2(study.height_cm, study.weight_kg) for patient, study in studies.items()}

@@ -230,13 +230,18 @@ def _overlays(pairs: Sequence[LabelPair], per_case: pd.DataFrame) -> tuple[Overl
     places = {place: rank for rank, place in reversed(ranks.items())}  # with few cases the first name of a place stays
     return tuple(
         Overlay(
-            rank, str(means.index[place]), float(means.iloc[place]), _overlay_slices(by_name[str(means.index[place])])
+            rank, str(means.index[place]), float(means.iloc[place]), overlay_slices(by_name[str(means.index[place])])
         )
         for place, rank in sorted(places.items())
     )
 
 
-def _overlay_slices(pair: LabelPair) -> tuple[OverlaySlice, ...]:
+def overlay_slices(pair: LabelPair) -> tuple[OverlaySlice, ...]:
+    """A few labelled slices from the first to the last, with the image where there is one.
+
+    Raises:
+        EvaluationError: image and labels are on different grids.
+    """
     predicted, true = slices_of(pair.prediction), slices_of(pair.reference)
     labelled = np.flatnonzero((predicted.array + true.array > 0).any(axis=(1, 2)))
     shown = labelled[np.unique(np.linspace(0, len(labelled) - 1, SLICES_SHOWN).round().astype(int))]

@@ -110,13 +110,23 @@ def read_quality(predictions: Path) -> dict[str, float]:
     Raises:
         EvaluationError: quality.csv is damaged.
     """
-    path = predictions / QUALITY
+    table = read_findings(predictions)
+    return dict(zip(table["case"], table["estimate"], strict=True))
+
+
+def read_findings(predictions: Path) -> pd.DataFrame:
+    """Case, estimate and findings of a folder of predictions, as stored; 4D files are left out.
+
+    Raises:
+        EvaluationError: quality.csv is damaged.
+    """
+    path, columns = predictions / QUALITY, ["case", "estimate", "findings"]
     if not path.is_file():
-        return {}
+        return pd.DataFrame(columns=columns)
     try:
-        table = pd.read_csv(path, dtype={"case": str})
-        whole = table[table["frame"].isna()]
-        return dict(zip(whole["case"], whole["estimate"].astype(float), strict=True))
+        table = pd.read_csv(path, dtype={"case": str, "findings": str})
+        whole = table.loc[table["frame"].isna(), columns]
+        return whole.astype({"estimate": float}).fillna({"findings": ""})
     except (ValueError, KeyError, OSError) as error:
         raise EvaluationError(f"{path} is damaged ({error}): remove it, or predict again") from None
 

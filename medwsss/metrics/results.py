@@ -150,3 +150,29 @@ class Evaluation:
     def patients(self) -> int:
         """Number of patients."""
         return int(self.per_case["patient"].nunique())
+
+
+@dataclass(frozen=True, eq=False)
+class Unscored:
+    """What can be said of predictions without any reference."""
+
+    task: str
+    classes: tuple[str, ...]
+    volumes: pd.DataFrame
+    """One row per volume and class: case, patient, phase, group, class, volume_ml."""
+    clinical: pd.DataFrame
+    """One row per patient and one column per quantity, see ``clinical.clinical_values``; NaN where undefined."""
+    estimates: pd.DataFrame
+    """One row per volume, lowest estimate first: case, estimate, findings; empty where none were made."""
+    overlays: tuple[Overlay, ...]
+    """Volumes of lowest, median and highest estimate; ``dice`` is the estimate."""
+
+    @property
+    def cases(self) -> int:
+        """Number of volumes."""
+        return int(self.volumes["case"].nunique())
+
+    @property
+    def patients(self) -> int:
+        """Number of patients."""
+        return int(self.volumes["patient"].nunique())

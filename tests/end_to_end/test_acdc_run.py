@@ -143,7 +143,8 @@ def test_training_needs_no_mask_once_the_tags_are_written(base: Path, tmp_path: 
         "--config", tiny_config_file(tmp_path), "--out", tmp_path / "run",
     )  # fmt: skip
     assert answer.code == 0, answer.err
-    assert "without a report" in answer.out
+    assert "the report says what was segmented, not how well" in answer.out
+    assert "No reference was compared" in (tmp_path / "run" / "report" / "report.md").read_text(encoding="utf-8")
     assert list((tmp_path / "run" / "predictions").glob("*.nii.gz"))
     assert (tmp_path / "run" / "checkpoints" / "best.safetensors").is_file()
 

@@ -1,0 +1,78 @@
+"""Predictions without references: their volumes, clinical numbers and what to review first."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from medwsss.engine.cases import Case, pair_cases
+from medwsss.engine.clinical import body_surfaces
+from medwsss.engine.evaluate import LabelPair, overlay_slices
+from medwsss.engine.quality import read_findings
+from medwsss.errors import EvaluationError
+from medwsss.labels import ACDC_TASKS
+from medwsss.metrics.clinical import clinical_values
+from medwsss.metrics.dice import volume_ml
+from medwsss.metrics.results import Overlay, Unscored
+from medwsss.volumes.io import load_label_volume
+from medwsss.volumes.volume import Volume
+
+RANKS = ("lowest", "median", "highest")
+
+
+def describe_predictions(
+    predictions: Path, *, images: Path | None = None, task: str | None = None, codes: str | None = None
+) -> Unscored:
+    """Everything a report without masks says; ``images``, ``task`` and ``codes`` as in ``pair_cases``.
+
+    Raises:
+        EvaluationError: there is no prediction, its numbers make no sense, or images do not fit.
+        VolumeError, DatasetError: a file cannot be read.
+    """
+    pairing = pair_cases(predictions, predictions, task=task, images=images, prediction_codes=codes)
+    classes = ACDC_TASKS[pairing.task].labels.names
+    loaded = {case.name: _loaded(case) for case in pairing.cases}
+    rows = [
+        {"case": case.name, "patient": case.patient, "phase": case.phase, "group": case.group, "class": name,
+         "volume_ml": volume_ml(loaded[case.name].array == label, loaded[case.name].spacing_mm)}
+        for case in pairing.cases
+        for label, name in enumerate(classes, start=1)
+    ]  # fmt: skip
+    volumes, estimates = pd.DataFrame(rows), read_findings(predictions)
+    estimates = estimates[estimates["case"].isin(loaded)]
+    return Unscored(
+        task=pairing.task,
+        classes=classes,
+        volumes=volumes,
+        clinical=clinical_values(volumes, "volume_ml", body_surfaces(pairing.cases)),
+        estimates=estimates,
+        overlays=_overlays(pairing.cases, loaded, estimates),
+    )
+
+
+def _loaded(case: Case) -> Volume:
+    labels = load_label_volume(case.prediction)
+    if labels.array.ndim != 3:
+        raise EvaluationError(f"{case.prediction} has {labels.frames} time points: describe one volume a file")
+    try:
+        return labels.with_array(case.prediction_codes.from_codes(labels.array))
+    except ValueError as error:
+        raise EvaluationError(f"{case.prediction}: {error}") from error
+
+
+def _overlays(cases: Sequence[Case], loaded: Mapping[str, Volume], estimates: pd.DataFrame) -> tuple[Overlay, ...]:
+    """Volumes of lowest, median and highest estimate that show something; none without estimates."""
+    by_name = {case.name: case for case in cases if loaded[case.name].array.any()}
+    ranked = estimates[estimates["case"].isin(by_name)]
+    if ranked.empty:
+        return ()
+    places = dict(zip(RANKS, (0, len(ranked) // 2, len(ranked) - 1), strict=True))
+    chosen = {place: rank for rank, place in reversed(places.items())}  # with few volumes the first rank stays
+    found = []
+    for place, rank in sorted(chosen.items()):
+        name, estimate = str(ranked["case"].iloc[place]), float(ranked["estimate"].iloc[place])
+        labels = loaded[name]
+        pair = LabelPair(by_name[name], labels, labels.with_array(np.zeros_like(labels.array)))
+        found.append(Overlay(rank, name, estimate, overlay_slices(pair)))
+    return tuple(found)
