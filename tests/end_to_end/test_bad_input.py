@@ -535,7 +535,7 @@ def test_a_broken_file_does_not_keep_good_ones_from_being_segmented(trained: Pat
     assert set(record["failed"]) == {"b", "c"}
     labels = {"a.nii.gz", "d.nii.gz"}
     assert set(contents(tmp_path / "out")) == {
-        "prediction.json", *labels, "cams/a_heart.nii.gz", "cams/d_heart.nii.gz"
+        "prediction.json", "quality.csv", *labels, "cams/a_heart.nii.gz", "cams/d_heart.nii.gz"
     }  # fmt: skip
 
 
@@ -549,7 +549,7 @@ def test_old_results_are_kept_without_overwrite_and_never_look_new_with_it(
     assert contents(out) == before
     cut(scans / "a.nii.gz")
     assert medwsss("predict", trained, scans, "--out", out, *arguments).code == 2
-    assert set(contents(out)) == {"prediction.json", "d.nii.gz", "cams/d_heart.nii.gz"}
+    assert set(contents(out)) == {"prediction.json", "quality.csv", "d.nii.gz", "cams/d_heart.nii.gz"}
 
 
 def test_results_of_other_inputs_are_not_mixed_silently(trained: Path, scans: Path, tmp_path: Path) -> None:

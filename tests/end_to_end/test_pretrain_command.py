@@ -131,7 +131,7 @@ def test_photographs_are_learned_from_the_same_way(base: Path, tmp_path: Path) -
         (("--set", "encoder={name: resnet18, pretrained: false}"), "encoder resnet18 is none"),
         (("--set", "pretraining.mask_ratio=1.5"), "pretraining.mask_ratio"),
         (("--set", "pretraining.maskratio=0.5"), "did you mean 'mask_ratio'?"),
-        (("--set", "encoder.weights=nothing.safetensors"), "no weights file at nothing.safetensors"),
+        (("--set", "encoder.weights=nothing.safetensors"), "no weights file at"),
         (("--set", "data.grid.crop=4"), "less than one patch"),
         (("--dataset", "vok"), "did you mean 'voc'?"),
         (("--root", "nowhere"), "is not a folder"),
