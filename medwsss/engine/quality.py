@@ -12,7 +12,8 @@ from medwsss.data.writing import written_whole
 from medwsss.engine.infer import Segmentation
 from medwsss.errors import EvaluationError, OutputError
 from medwsss.labels import LabelSet
-from medwsss.metrics.quality import expected_dice, gaps, slice_continuity
+from medwsss.metrics.quality import expected_dice, gaps
+from medwsss.priors.cardiac.criteria import slice_continuity
 from medwsss.volumes.slicing import slices_of
 
 QUALITY = "quality.csv"
@@ -53,7 +54,7 @@ def case_quality(case: str, frame: int, found: Segmentation, labels: LabelSet) -
     missing = zip(labels.names, gaps(stack, labels.num_foreground), strict=True)
     findings = [f"{name} is missing in {count} slices between others" for name, count in missing if count]
     findings += [f"no {name}" for code, name in enumerate(labels.names, start=1) if not (stack == code).any()]
-    continuity = slice_continuity(stack, labels.num_foreground)
+    continuity = slice_continuity((stack,))
     if continuity < LEAST_CONTINUITY:
         findings.append("neighbouring slices hardly overlap (are they shifted?)")
     return CaseQuality(

@@ -19,7 +19,7 @@ from medwsss.config.schema import RunConfig
 from medwsss.config.segmenters import RetrainConfig, SeedsConfig
 from medwsss.data.writing import written_whole
 from medwsss.engine.run_folder import without_foreign_weights
-from medwsss.errors import ConfigError, OutputError
+from medwsss.errors import OutputError
 from medwsss.labels import LabelSet
 from medwsss.methods.method import Method
 
@@ -34,18 +34,15 @@ def write_bundle(config: RunConfig, labels: LabelSet, method: Method, out: Path,
     """Write the bundle into ``out``, metadata last.
 
     Args:
-        config: of the run.
+        config: of a run on volumes.
         labels: its classes.
         method: trained.
         out: a folder that is not there or empty.
         about: what the README says of the training, such as method and data, without paths and patients.
 
     Raises:
-        ConfigError: the run does not segment volumes.
         OutputError: ``out`` holds something or cannot be written.
     """
-    if not isinstance(config.data, VolumeDataConfig):
-        raise ConfigError("a bundle segments volumes: this run was trained on photographs")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out} already holds something: choose another --out")
     files = {

@@ -8,6 +8,7 @@ preprocessed data.
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,7 +98,7 @@ def write_nnunet(
     seed: int,
     watched: Watch = lambda cases, count: cases,
 ) -> float:
-    """Write the data set; ``dataset.json`` comes last, so that a folder that has it is complete.
+    """Write the data set whole or, where that fails, not at all.
 
     Returns the share of voxels that are ignored.
 
@@ -117,6 +118,22 @@ def write_nnunet(
         OutputError: a file cannot be written.
     """
     splits = patient_splits(cases, folds=folds, seed=seed)
+    try:
+        return _written(cases, labels, folder, splits, confidence=confidence, watched=watched)
+    except BaseException:  # an interruption, too: the data set is there whole or not at all
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _written(
+    cases: Sequence[NnunetCase],
+    labels: LabelSet,
+    folder: Path,
+    splits: list[dict[str, list[str]]],
+    *,
+    confidence: float,
+    watched: Watch,
+) -> float:
     _make_folders(folder)
     ignored = total = 0
     for case in watched(cases, len(cases)):

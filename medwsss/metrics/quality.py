@@ -29,20 +29,6 @@ def expected_dice(labels: Labels, probs: Float[np.ndarray, "n k h w"]) -> Float[
     return np.array(found)
 
 
-def slice_continuity(labels: Labels, num_foreground: int) -> float:
-    """|A ∩ B| / min(|A|, |B|) of a class in neighbouring slices, mean over classes and pairs, in [0, 1].
-
-    Pairs with an empty slice do not count; NaN without any pair.
-    """
-    shares = [
-        float((below & above).sum()) / min(int(below.sum()), int(above.sum()))
-        for label in range(1, num_foreground + 1)
-        for below, above in zip(labels[:-1] == label, labels[1:] == label, strict=True)
-        if below.any() and above.any()
-    ]
-    return float(np.mean(shares)) if shares else math.nan
-
-
 def gaps(labels: Labels, num_foreground: int) -> tuple[int, ...]:
     """Of each class, the slices without it between slices with it: a structure does not end and begin again."""
     found = []

@@ -1,6 +1,7 @@
 """Seeds become a training set for nnU-Net, through the real command line."""
 
 import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -78,3 +79,13 @@ def test_what_cannot_be_exported_is_one_line(acdc: Path, seeds: Path, tmp_path: 
         assert message in answer.err
         assert answer.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_an_export_that_fails_in_the_middle_leaves_nothing(acdc: Path, seeds: Path, tmp_path: Path) -> None:
+    shutil.copytree(seeds, tmp_path / "seeds")
+    last = sorted((tmp_path / "seeds/weights").iterdir())[-1]
+    nib.save(nib.Nifti1Image(np.zeros((3, 3, 3), np.float32), np.eye(4)), last)
+    answer = medwsss("export", "nnunet", tmp_path / "seeds", "--root", acdc, "--out", tmp_path / "out", "--folds", 2)
+    assert answer.code == 2
+    assert "are on different grids" in answer.err
+    assert not list((tmp_path / "out").iterdir())

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from medwsss.metrics.quality import expected_dice, gaps, rank_correlation, risk_coverage, slice_continuity
+from medwsss.metrics.quality import expected_dice, gaps, rank_correlation, risk_coverage
 
 
 def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
@@ -30,17 +30,6 @@ def test_doubt_lowers_the_expected_dice() -> None:
     labels = np.array([[[1, 0]]], np.uint8)
     sure, unsure = (np.array([[[[1 - p, p]], [[p, 1 - p]]]], np.float32) for p in (0.9, 0.6))
     assert expected_dice(labels, unsure)[0] < expected_dice(labels, sure)[0]
-
-
-def test_continuity_is_the_share_of_the_smaller_slice_that_is_covered() -> None:
-    labels = np.zeros((3, 1, 4), np.uint8)
-    labels[0, 0, :4], labels[1, 0, 1:3], labels[2, 0, 2:] = 1, 1, 1
-    # 2 of 2, then 1 of 2
-    assert slice_continuity(labels, 1) == pytest.approx(0.75)
-
-
-def test_one_slice_has_no_continuity() -> None:
-    assert math.isnan(slice_continuity(np.ones((1, 2, 2), np.uint8), 1))
 
 
 def test_a_slice_missing_in_the_middle_is_a_gap_and_one_missing_at_the_end_is_not() -> None:

@@ -5,7 +5,7 @@ better. Labels are RV (1), MYO (2), LV (3); slices are equally far apart, so tha
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -98,7 +98,7 @@ def implausible_ejection(diastole: Labels, systole: Labels) -> float:
     return float(np.mean(beyond))
 
 
-def slice_continuity(phases: tuple[Labels, Labels]) -> float:
+def slice_continuity(phases: Sequence[Labels]) -> float:
     """|A ∩ B| / min(|A|, |B|) of a class in neighbouring slices, mean over classes, pairs and phases, in [0, 1].
 
     That is Dice divided by the Dice that the two sizes allow, so that a heart that tapers loses nothing. Pairs with an
