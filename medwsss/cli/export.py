@@ -103,11 +103,12 @@ def nnunet_cases(folder: "PseudoFolder", root: Path, tags: Path | None) -> "list
         DatasetError: ``root`` lacks one of them, or none has labels.
         ImageLabelsError: the table of tags cannot be read.
     """
-    from medwsss.data.acdc import PHASES, case_id, find_studies
+    from medwsss.data.acdc import find_studies
+    from medwsss.data.study import case_id
     from medwsss.errors import DatasetError
     from medwsss.export.nnunet import NnunetCase
 
-    images = {case_id(study, phase): (study, phase) for study in find_studies(root) for phase in PHASES}
+    images = {case_id(study, phase): (study, phase) for study in find_studies(root) for phase in study.frames}
     names = [name for name in folder.record.names if name not in folder.record.left_out]
     missing = [name for name in names if name not in images]
     if missing:

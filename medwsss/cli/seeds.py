@@ -84,7 +84,7 @@ def loaded_volumes(config: "RunConfig", *, tagged: bool) -> "VolumeData":
 
 def draw_sheets(data: "VolumeData", folder: "PseudoFolder") -> str:
     """Draw every patient with the labels in the folder; the name of the picture, or the names of the first and last."""
-    from medwsss.data.acdc import PHASES, case_id
+    from medwsss.data.study import PHASES, case_id
     from medwsss.data.transforms import working_labels
     from medwsss.reports.seed_sheet import SeedTile, write_sheets
     from medwsss.volumes.io import load_label_volume
@@ -107,7 +107,7 @@ def draw_sheets(data: "VolumeData", folder: "PseudoFolder") -> str:
 
 def tell_left_out(data: "VolumeData", record: "PseudoRecord") -> None:
     """Name every patient without seeds, those of an earlier call, too."""
-    from medwsss.data.acdc import PHASES, case_id
+    from medwsss.data.study import PHASES, case_id
 
     without = [study.patient for study in data.studies if case_id(study, PHASES[0]) in record.left_out]
     if without:

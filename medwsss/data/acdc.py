@@ -1,61 +1,24 @@
 """ACDC as it lies on disk: patients, their ED and ES frames, and (apart from them) the reference masks.
 
 Layout: ``training/patientNNN/`` with ``Info.cfg``, ``patientNNN_4d.nii.gz``, ``patientNNN_frameFF.nii.gz`` and
-``patientNNN_frameFF_gt.nii.gz`` (O. Bernard et al., IEEE TMI 2018). A ``Study`` knows no mask: only
-``reference_masks`` does.
+``patientNNN_frameFF_gt.nii.gz`` (O. Bernard et al., IEEE TMI 2018). Masks are found by
+``reference_masks`` alone.
 """
 
 import re
 import reprlib
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from medwsss.data.study import PHASES, Frame, Study, numbered_case
 from medwsss.errors import DatasetError, MedwsssWarning
-from medwsss.labels import Task
-from medwsss.types import LabelMap3D
-from medwsss.volumes.io import load_label_volume, load_volume
-from medwsss.volumes.volume import Volume
-
-Phase = Literal["ED", "ES"]
-PHASES: tuple[Phase, Phase] = ("ED", "ES")
-AFFINE_TOLERANCE = 1e-3
-"""Largest difference between the affines of a frame and its mask, per entry."""
 
 _PATIENT = re.compile(r"patient\d+")
 _FRAME = re.compile(r"_frame(\d+)(_gt)?\.nii(?:\.gz)?$")
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One time point of a cine study: a file of its own, or one step of a 4D file."""
-
-    path: Path
-    number: int
-    """As in Info.cfg and the file names, counted from 1."""
-    time_index: int | None = None
-    """Index along the fourth axis of ``path``, counted from 0; None where ``path`` holds this frame alone."""
-
-    def __str__(self) -> str:
-        return f"{self.path} frame {self.number}"
-
-
-@dataclass(frozen=True)
-class Study:
-    """One patient: both labelled phases, the cine file where there is one, and what Info.cfg says."""
-
-    patient: str
-    group: str
-    frames: Mapping[Phase, Frame]
-    cine: Path | None = None
-    height_cm: float | None = None
-    weight_kg: float | None = None
-    frame_count: int | None = None
 
 
 def find_studies(root: Path) -> list[Study]:
@@ -123,27 +86,6 @@ def read_study(folder: Path) -> Study | None:
     )
 
 
-def case_id(study: Study, phase: Phase) -> str:
-    """Name of one volume as in the file names, such as patient001_frame01."""
-    return _case_name(study.patient, study.frames[phase].number)
-
-
-def load_frame(frame: Frame) -> Volume:
-    """The voxels of one frame, 3D float32.
-
-    Raises:
-        DatasetError: the 4D file has no such time point, or a frame's own file has several.
-        VolumeError: the file cannot be read.
-    """
-    volume = load_volume(frame.path)
-    index = 0 if frame.time_index is None else frame.time_index
-    if frame.time_index is None and volume.frames > 1:
-        raise DatasetError(f"{frame.path} has {volume.frames} time points where one frame was expected")
-    if index >= volume.frames:
-        raise DatasetError(f"{frame.path} has {volume.frames} time points, Info.cfg names frame {frame.number}")
-    return volume.frame(index)
-
-
 def reference_masks(root: Path) -> dict[str, Path]:
     """The mask file of every case below ``root`` that has one, by ``case_id``.
 
@@ -151,35 +93,10 @@ def reference_masks(root: Path) -> dict[str, Path]:
         DatasetError: no such folder, no patient, or a patient twice.
     """
     return {
-        _case_name(folder.name, number): path
+        numbered_case(folder.name, number): path
         for folder in patient_folders(root)
         for number, path in _numbered_files(folder, masks=True).items()
     }
-
-
-def load_reference(path: Path, like: Volume, task: Task) -> LabelMap3D:
-    """The mask in ``path`` as labels of ``task``, on the grid of ``like``.
-
-    Raises:
-        DatasetError: shape or affine differ from ``like``, or the mask has codes that ACDC does not define.
-        VolumeError: the file cannot be read.
-    """
-    mask = load_label_volume(path)
-    if mask.array.shape != like.grid:
-        raise DatasetError(f"{path} has shape {mask.array.shape}, its frame has {like.grid}: mask and frame must match")
-    if not np.allclose(mask.affine, like.affine, rtol=0.0, atol=AFFINE_TOLERANCE):
-        difference = float(np.abs(mask.affine - like.affine).max())
-        raise DatasetError(
-            f"{path} has another affine than its frame (by up to {difference:g}): mask and frame must match"
-        )
-    try:
-        return task.from_codes(mask.array)
-    except ValueError as error:
-        raise DatasetError(f"{path}: {error} (ACDC: 0 background, 1 RV, 2 MYO, 3 LV)") from error
-
-
-def _case_name(patient: str, number: int) -> str:
-    return f"{patient}_frame{number:02d}"
 
 
 def _patients_in(folder: Path) -> Iterator[Path]:
@@ -196,7 +113,7 @@ def _numbered_files(folder: Path, *, masks: bool) -> dict[int, Path]:
     return found
 
 
-def _frames(folder: Path, numbers: Mapping[Phase, int], cine: Path | None) -> dict[Phase, Frame]:
+def _frames(folder: Path, numbers: Mapping[str, int], cine: Path | None) -> dict[str, Frame]:
     files = _numbered_files(folder, masks=False)
     frames = {}
     for phase, number in numbers.items():
@@ -215,7 +132,7 @@ def _read_info(path: Path) -> dict[str, str]:
     return {key.strip(): value.strip() for key, colon, value in pairs if colon}
 
 
-def _frame_numbers(info: Mapping[str, str], path: Path) -> dict[Phase, int]:
+def _frame_numbers(info: Mapping[str, str], path: Path) -> dict[str, int]:
     """Of the phases that Info.cfg names; at least one."""
     numbers = {phase: _frame_number(info[phase], phase, path) for phase in PHASES if phase in info}
     if not numbers:
@@ -223,7 +140,7 @@ def _frame_numbers(info: Mapping[str, str], path: Path) -> dict[Phase, int]:
     return numbers
 
 
-def _frame_number(value: str, phase: Phase, path: Path) -> int:
+def _frame_number(value: str, phase: str, path: Path) -> int:
     if not re.fullmatch(r"0*[1-9][0-9]{0,5}", value):
         raise DatasetError(f"{path}: {phase} is {reprlib.repr(value)}, not a frame number counted from 1")
     return int(value)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from medwsss.data.acdc import PHASES, Study, case_id, load_frame, load_reference
 from medwsss.data.sample import SliceKey
+from medwsss.data.study import Study, case_id, load_frame, load_reference
 from medwsss.data.writing import written_whole
 from medwsss.errors import DatasetError, ImageLabelsError, OutputError
 from medwsss.labels import LabelSet, Task
@@ -50,20 +50,20 @@ def labels_of_stack(masks: UInt8[np.ndarray, "n h w"], num_foreground: int) -> U
 
 
 def image_labels_from_masks(studies: Iterable[Study], masks: Mapping[str, Path], task: Task) -> ImageLabels:
-    """Image-level labels of every slice of both phases, from the reference masks.
+    """Image-level labels of every slice of every volume, from the reference masks.
 
     Args:
         studies: patients to label.
-        masks: mask file by ``acdc.case_id``.
+        masks: mask file by ``study.case_id``.
         task: class set.
 
     Raises:
-        DatasetError: a case has no mask, or its mask does not fit (see ``acdc.load_reference``).
+        DatasetError: a case has no mask, or its mask does not fit (see ``study.load_reference``).
         VolumeError: a file cannot be read.
     """
     tags = {}
     for study in studies:
-        for phase in PHASES:
+        for phase in study.frames:
             name = case_id(study, phase)
             if name not in masks:
                 raise DatasetError(f"{name} has no mask to take image-level labels from: set data.tags to a CSV file")

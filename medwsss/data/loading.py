@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medwsss.config.data import VolumeDataConfig
-from medwsss.data.acdc import Study, find_studies, reference_masks
+from medwsss.data.acdc import find_studies, reference_masks
 from medwsss.data.image_labels import ImageLabels, image_labels_from_masks, read_image_labels, write_image_labels
 from medwsss.data.prepared import PreparedData, tags_source
 from medwsss.data.slice_cache import SliceCache
 from medwsss.data.slices import SliceDataset, slice_keys
 from medwsss.data.splits import Split, check_split, draw_split, read_split
+from medwsss.data.study import Study
 from medwsss.errors import MedwsssWarning, SplitError
 from medwsss.labels import ACDC_TASKS, Task
 

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
-from medwsss.data.acdc import AFFINE_TOLERANCE, PHASES, Frame, case_id, load_frame
 from medwsss.data.image_files import photograph_size, read_label_image
 from medwsss.data.loading import VolumeData
 from medwsss.data.photograph_transforms import LEVELS, PhotographTransform
@@ -19,6 +18,7 @@ from medwsss.data.prepared import PreparedData
 from medwsss.data.pseudo_folder import PseudoFolder, open_pseudo_folder
 from medwsss.data.sample import Draw, Sample, TrainingSet
 from medwsss.data.slices import SliceDataset
+from medwsss.data.study import AFFINE_TOLERANCE, Frame, case_id, case_ids, load_frame
 from medwsss.data.transforms import TrainingTransform, working_labels
 from medwsss.errors import DatasetError, MedwsssWarning
 from medwsss.labels import IGNORE, LabelSet
@@ -41,7 +41,7 @@ def pseudo_training_set(data: PreparedData, root: Path) -> TrainingSet:
     """
     match data:
         case VolumeData():
-            names = tuple(case_id(study, phase) for study in data.training for phase in PHASES)
+            names = case_ids(data.training)
             return PseudoSliceSet(data, _opened(root, data, data.config.name, names))
         case PhotographData():
             return PseudoPhotographSet(data, _opened(root, data, data.config.name, data.split.train))
@@ -146,7 +146,7 @@ def training_maps(data: VolumeData, folder: PseudoFolder) -> dict[tuple[str, str
             data.cache.stack(study.frames[phase], data.config.grid).shape,
         )
         for study in data.training
-        for phase in PHASES
+        for phase in study.frames
     }
 
 

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from medwsss.data.acdc import PHASES, case_id
 from medwsss.data.loading import VolumeData
 from medwsss.data.pseudo_folder import PseudoFolder, open_pseudo_folder
 from medwsss.data.pseudo_sets import training_maps
 from medwsss.data.sample import Draw, Sample, TrainingSet
+from medwsss.data.study import case_ids
 from medwsss.data.transforms import TrainingTransform
 
 
@@ -26,7 +26,7 @@ def seeded_training_set(samples: TrainingSet, data: VolumeData, root: Path) -> "
             frame, or holds undefined labels or confidence outside 0 to 1.
         VolumeError: a file cannot be read.
     """
-    names = tuple(case_id(study, phase) for study in data.training for phase in PHASES)
+    names = case_ids(data.training)
     folder = open_pseudo_folder(
         root, dataset=data.config.name, label_set=data.labels, split_hash=data.split.hash, names=names
     )

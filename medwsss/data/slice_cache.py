@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from medwsss.config.data import GridConfig
-from medwsss.data.acdc import Frame, load_frame
+from medwsss.data.study import Frame, load_frame
 from medwsss.data.transforms import working_slices
 from medwsss.data.writing import written_whole
 from medwsss.errors import MedwsssWarning, VolumeError

@@ -7,17 +7,17 @@ import torch
 from jaxtyping import Float32, UInt8
 
 from medwsss.config.data import GridConfig, VolumeDataConfig
-from medwsss.data.acdc import PHASES, Frame, Study
 from medwsss.data.image_labels import ImageLabels
 from medwsss.data.sample import Draw, Sample, SliceKey, TrainingSet
 from medwsss.data.slice_cache import SliceCache
+from medwsss.data.study import Frame, Study
 from medwsss.data.transforms import TrainingTransform, channels_of
 
 OTHER_PHASE: dict[str, str] = {"ED": "ES", "ES": "ED"}
 
 
 def slice_keys(studies: Sequence[Study], cache: SliceCache, grid: GridConfig) -> tuple[SliceKey, ...]:
-    """Every slice of both phases, in the order of studies, phases and slices.
+    """Every slice of every volume, in the order of studies, phases and slices.
 
     Raises:
         DatasetError: a 4D file does not hold the frame that Info.cfg names.
@@ -26,7 +26,7 @@ def slice_keys(studies: Sequence[Study], cache: SliceCache, grid: GridConfig) ->
     return tuple(
         SliceKey(study.patient, phase, index)
         for study in studies
-        for phase in PHASES
+        for phase in study.frames
         for index in range(len(cache.stack(study.frames[phase], grid)))
     )
 
@@ -42,7 +42,7 @@ class SliceDataset(TrainingSet):
         self.image_labels_array: UInt8[np.ndarray, "n cls"] = image_labels.array(self.keys)
         """Multi-hot labels by index, for samplers."""
         self._frames: dict[tuple[str, str], Frame] = {
-            (study.patient, phase): study.frames[phase] for study in studies for phase in PHASES
+            (study.patient, phase): study.frames[phase] for study in studies for phase in study.frames
         }
         self._grid = data.grid
         self._cache = cache

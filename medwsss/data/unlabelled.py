@@ -11,13 +11,14 @@ from jaxtyping import Float32
 from medwsss.config.data import DataConfig, PhotographDataConfig, VolumeDataConfig
 from medwsss.config.pretraining import PretrainingConfig
 from medwsss.data import IMAGE_SETS
-from medwsss.data.acdc import PHASES, Frame, Study, find_studies
+from medwsss.data.acdc import find_studies
 from medwsss.data.image_labels import ImageLabels
 from medwsss.data.loading import split_origin, volume_split
 from medwsss.data.photographs import PhotographSet, check_files, listed_split
 from medwsss.data.sample import Draw, Sample, SliceKey, TrainingSet, photograph_key
 from medwsss.data.slice_cache import SliceCache
 from medwsss.data.splits import Split
+from medwsss.data.study import Frame, Study
 from medwsss.data.transforms import TrainingTransform, channels_of
 from medwsss.volumes.io import load_volume
 
@@ -95,7 +96,7 @@ def frames_of(studies: Sequence[Study], which: Literal["ed-es", "all"]) -> Frame
     return {
         (study.patient, phase): frame
         for study in studies
-        for phase, frame in [*((phase, study.frames[phase]) for phase in PHASES), *_between(study, which)]
+        for phase, frame in [*study.frames.items(), *_between(study, which)]
     }
 
 
@@ -103,7 +104,7 @@ def _between(study: Study, which: Literal["ed-es", "all"]) -> Iterator[tuple[str
     """The frames of a cine that are neither ED nor ES."""
     if which == "ed-es" or study.cine is None:
         return
-    labelled = {study.frames[phase].number for phase in PHASES}
+    labelled = {frame.number for frame in study.frames.values()}
     for number in range(1, load_volume(study.cine).frames + 1):
         if number not in labelled:
             yield f"frame{number:02d}", Frame(study.cine, number, time_index=number - 1)

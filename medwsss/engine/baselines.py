@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from medwsss.data.acdc import PHASES, Study, load_frame
+from medwsss.data.study import PHASES, Study, load_frame
 from medwsss.engine.aggregate import Bootstrap, overlap_scores
 from medwsss.metrics.results import BaselineResult, Scores
 from medwsss.metrics.statistics import Interval

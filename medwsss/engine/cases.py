@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from medwsss.data.acdc import Frame, Phase, Study, case_id, find_studies, reference_masks
+from medwsss.data.acdc import find_studies, reference_masks
+from medwsss.data.study import Frame, Study, case_id
 from medwsss.errors import EvaluationError
 from medwsss.labels import ACDC_TASKS, Task
 from medwsss.metrics.results import Sources
@@ -161,20 +162,20 @@ def _is_acdc(root: Path) -> bool:
     return any(next(root.glob(f"{part}patient*/Info.cfg"), None) for part in ("", "training/", "testing/"))
 
 
-def _studies(root: Path | None) -> dict[str, tuple[Study, Phase]]:
+def _studies(root: Path | None) -> dict[str, tuple[Study, str]]:
     if root is None or not _is_acdc(root):
         return {}
     return {case_id(study, phase): (study, phase) for study in find_studies(root) for phase in study.frames}
 
 
-def _by_case(files: Mapping[str, Path], studies: Mapping[str, tuple[Study, Phase]]) -> dict[str, Path]:
+def _by_case(files: Mapping[str, Path], studies: Mapping[str, tuple[Study, str]]) -> dict[str, Path]:
     grouped: dict[str, list[Path]] = {}
     for name, path in files.items():
         grouped.setdefault(_case_of(name, studies), []).append(path)
     return {name: _only(name, paths) for name, paths in grouped.items()}
 
 
-def _case_of(name: str, studies: Mapping[str, tuple[Study, Phase]]) -> str:
+def _case_of(name: str, studies: Mapping[str, tuple[Study, str]]) -> str:
     """The case meant by a file name: the name itself, or patientNNN_ED and patientNNN_ES as in ACDC submissions."""
     patient, _, phase = name.rpartition("_")
     aliases = (case for case, (study, own) in studies.items() if (study.patient, own) == (patient, phase.upper()))
@@ -187,7 +188,7 @@ def _case(
     reference: Path,
     prediction_codes: Task,
     reference_codes: Task,
-    studies: Mapping[str, tuple[Study, Phase]],
+    studies: Mapping[str, tuple[Study, str]],
     pictures: Mapping[str, Frame],
 ) -> Case:
     if name not in studies:

@@ -9,9 +9,9 @@ from jaxtyping import Bool, Float32, UInt8
 
 from medwsss.config.cine import AxisConfig, CineConfig, MotionConfig
 from medwsss.config.data import GridConfig
-from medwsss.data.acdc import PHASES, Study, case_id, load_frame, load_reference
 from medwsss.data.image_labels import labels_of_stack
 from medwsss.data.slice_cache import SliceCache
+from medwsss.data.study import PHASES, Study, case_id, load_frame, load_reference
 from medwsss.data.transforms import working_labels
 from medwsss.errors import DatasetError
 from medwsss.labels import ACDC_TASKS

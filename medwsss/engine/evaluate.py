@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from medwsss.data.acdc import AFFINE_TOLERANCE, load_frame
+from medwsss.data.study import AFFINE_TOLERANCE, load_frame
 from medwsss.engine.aggregate import Bootstrap, mean_scores, overlap_scores, pooled_scores
 from medwsss.engine.baselines import BaselineScores, Target, score_baselines
 from medwsss.engine.cases import Case

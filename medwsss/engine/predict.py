@@ -15,10 +15,10 @@ from jaxtyping import Float32
 from medwsss.config.data import GridConfig
 from medwsss.config.schema import RunConfig
 from medwsss.config.training import InferenceConfig
-from medwsss.data.acdc import PHASES, Frame, Study, case_id, load_frame
 from medwsss.data.image_labels import ImageLabels
 from medwsss.data.records import save_record
 from medwsss.data.sample import SliceKey
+from medwsss.data.study import Frame, Study, case_id, load_frame
 from medwsss.engine.infer import Segmentation, segment_volume, volume_cams
 from medwsss.engine.quality import QUALITY, CaseQuality, case_quality
 from medwsss.errors import DatasetError, ImageLabelsError, MedwsssWarning, OutputError
@@ -68,7 +68,7 @@ def study_items(studies: Sequence[Study], *, frames: Literal["ed-es", "all"]) ->
             continue
         items += [
             Item(case_id(study, phase), study.frames[phase], study.frames[phase].path, study.patient, phase)
-            for phase in PHASES
+            for phase in study.frames
         ]
     return items
 

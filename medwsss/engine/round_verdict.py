@@ -6,9 +6,9 @@ from pathlib import Path
 from statistics import fmean, median
 
 from medwsss.config.self_training import SelfTrainingConfig
-from medwsss.data.acdc import PHASES, case_id
 from medwsss.data.loading import VolumeData
 from medwsss.data.pseudo_folder import RECORD, PseudoFolder, PseudoRecord, read_pseudo_record
+from medwsss.data.study import PHASES, case_id
 from medwsss.metrics.dice import dice
 from medwsss.volumes.io import load_label_volume
 from medwsss.volumes.volume import Volume

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from medwsss.config.cine import CineConfig
-from medwsss.data.acdc import PHASES, Study, case_id
 from medwsss.data.image_labels import ImageLabels
 from medwsss.data.loading import VolumeData
 from medwsss.data.pseudo_folder import (
@@ -15,6 +14,7 @@ from medwsss.data.pseudo_folder import (
     note_left_out,
     write_pseudo_record,
 )
+from medwsss.data.study import Study, case_ids
 from medwsss.engine.seeds import StudySeeds, seed_maker, write_study_seeds
 from medwsss.engine.workers import available_cores, spread
 from medwsss.errors import MedwsssWarning
@@ -53,7 +53,7 @@ def write_seed_folder(
         classes=data.labels.names,
         split_hash=None,
         suffix=".nii.gz",
-        names=tuple(case_id(study, phase) for study in studies for phase in PHASES),
+        names=case_ids(studies),
         provenance={
             "source": "cine",
             "data": data.source,
@@ -69,11 +69,11 @@ def write_seed_folder(
         for reason in made.doubts:
             warnings.warn(f"{study.patient} gets no cine seeds: {reason}", MedwsssWarning, stacklevel=2)
         if made.doubts:
-            folder = note_left_out(folder, [case_id(study, phase) for phase in PHASES], made.doubts)
+            folder = note_left_out(folder, case_ids([study]), made.doubts)
         write_study_seeds(made, study, folder)
     write_pseudo_record(root, folder.record)
     return folder
 
 
 def _complete(study: Study, folder: PseudoFolder) -> bool:
-    return all(folder.labels_file(case_id(study, phase)).is_file() for phase in PHASES)
+    return all(folder.labels_file(name).is_file() for name in case_ids([study]))

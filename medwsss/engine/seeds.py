@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from medwsss.config.cine import CineConfig
-from medwsss.data.acdc import AFFINE_TOLERANCE, PHASES, Phase, Study, case_id, load_frame
 from medwsss.data.image_labels import ImageLabels
 from medwsss.data.loading import VolumeData
 from medwsss.data.pseudo_folder import PseudoFolder
 from medwsss.data.sample import SliceKey
+from medwsss.data.study import AFFINE_TOLERANCE, PHASES, Study, case_id, load_frame
 from medwsss.data.transforms import native_labels
 from medwsss.errors import MedwsssWarning
 from medwsss.labels import BACKGROUND, IGNORE, Task
@@ -41,7 +41,7 @@ class PhaseSeeds:
 class StudySeeds:
     """Of both phases, and why there are none if there are none."""
 
-    phases: Mapping[Phase, PhaseSeeds]
+    phases: Mapping[str, PhaseSeeds]
     doubts: tuple[str, ...]
 
 
@@ -121,8 +121,8 @@ def present_codes(keys: Sequence[SliceKey], image_labels: ImageLabels | None, ta
 
 
 def _believed(
-    stacks: Mapping[Phase, Float32[np.ndarray, "n h w"]],
-    volumes: Mapping[Phase, Volume],
+    stacks: Mapping[str, Float32[np.ndarray, "n h w"]],
+    volumes: Mapping[str, Volume],
     spacing_mm: float,
     config: CineConfig,
 ) -> tuple[HeartSeeds | None, tuple[str, ...]]:

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from medwsss.config.schema import RunConfig
-from medwsss.data.acdc import PHASES, Study, case_id, load_frame
 from medwsss.data.folds import WithoutPatients, draw_folds
 from medwsss.data.image_labels import write_image_labels
 from medwsss.data.loading import VolumeData
@@ -32,6 +31,7 @@ from medwsss.data.records import differences, save_record
 from medwsss.data.sample import TrainingSet
 from medwsss.data.slices import slice_keys
 from medwsss.data.splits import Split, write_split
+from medwsss.data.study import PHASES, Study, case_ids, load_frame
 from medwsss.engine.checkpoint import read_state
 from medwsss.engine.infer import segment_volume
 from medwsss.engine.predict import study_items, tags_of
@@ -132,7 +132,7 @@ def _round(
         classes=data.labels.names,
         split_hash=data.split.hash,
         suffix=".nii.gz",
-        names=tuple(case_id(study, phase) for study in data.training for phase in PHASES),
+        names=case_ids(data.training),
         provenance={
             "source": "self-training",
             "method": config.method.name,
@@ -149,7 +149,7 @@ def _round(
     folder = claim_pseudo_folder(out, record, maps=(), resume=True)
     for index, fold in enumerate(folds, start=1):
         studies = [study for study in data.training if study.patient in fold]
-        if all(folder.labels_file(case_id(study, phase)).is_file() for study in studies for phase in PHASES):
+        if all(folder.labels_file(name).is_file() for name in case_ids(studies)):
             continue
         method = _fold_network(
             own, data, samples, RunFolder(root / f"fold-{index}"), fold, device=device, observed=observed

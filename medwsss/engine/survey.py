@@ -13,9 +13,10 @@ from jaxtyping import Bool, Float32
 
 from medwsss.config.cine import CineConfig
 from medwsss.config.data import GridConfig
-from medwsss.data.acdc import PHASES, Phase, Study, case_id, load_frame, load_reference, read_study
+from medwsss.data.acdc import read_study
 from medwsss.data.image_labels import labels_of_stack
 from medwsss.data.slice_cache import SliceCache
+from medwsss.data.study import PHASES, Study, case_id, load_frame, load_reference
 from medwsss.errors import MedwsssError, MedwsssWarning
 from medwsss.labels import ACDC_TASKS
 from medwsss.metrics.survey import Finding, FrameSurvey, PatientSurvey, Preview, odd_geometry
@@ -36,7 +37,7 @@ class Surveyor:
     grid: GridConfig
     cine: CineConfig
     masks: Mapping[str, Path]
-    """Mask file by ``acdc.case_id``, for the tags; of cases without one nothing is said here."""
+    """Mask file by ``study.case_id``, for the tags; of cases without one nothing is said here."""
 
     def patient(self, folder: Path) -> PatientSurvey:
         """One patient; what cannot be read is a finding and ends nothing."""
@@ -64,7 +65,7 @@ class Surveyor:
         middle = len(early) // 2
         return Preview(study.patient, early[middle], late[middle], change[middle])
 
-    def _look_at_frame(self, seen: "_Seen", study: Study, phase: Phase) -> None:
+    def _look_at_frame(self, seen: "_Seen", study: Study, phase: str) -> None:
         volume = load_frame(study.frames[phase])
         seen.stacks[phase] = np.asarray(self.cache.stack(study.frames[phase], self.grid))
         seen.frames[phase] = frame_survey(volume)

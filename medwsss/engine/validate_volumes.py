@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float, Shaped
 
 from medwsss.config.training import InferenceConfig
-from medwsss.data.acdc import PHASES, case_id, load_frame, load_reference
 from medwsss.data.loading import VolumeData
 from medwsss.data.sample import SliceKey
+from medwsss.data.study import case_id, load_frame, load_reference
 from medwsss.engine.infer import segment_volume
 from medwsss.methods.method import Method
 from medwsss.metrics.dice import dice
@@ -30,7 +30,7 @@ def volume_scores(
     found: dict[str, list[float]] = {f"dice_{name}": [] for name in data.labels.names}
     found["tag_log_likelihood"] = []
     for study in data.held_out:
-        for phase in PHASES:
+        for phase in study.frames:
             volume = load_frame(study.frames[phase])
             result = segment_volume(
                 method,
@@ -62,7 +62,7 @@ def check_references(data: VolumeData, references: Mapping[str, Path]) -> None:
         VolumeError: a file cannot be read.
     """
     for study in data.held_out:
-        for phase in PHASES:
+        for phase in study.frames:
             path = references.get(case_id(study, phase))
             if path is not None:
                 load_reference(path, load_frame(study.frames[phase]), data.task)

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from medwsss.data.acdc import AFFINE_TOLERANCE, Frame, load_frame
 from medwsss.data.folds import draw_folds
+from medwsss.data.study import AFFINE_TOLERANCE, Frame, load_frame
 from medwsss.data.writing import written_whole
 from medwsss.errors import DatasetError, OutputError
 from medwsss.labels import BACKGROUND, IGNORE, LabelSet

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from fakes.acdc import FakePatient, fake_patients, image, mask, volume, write_acdc
 
-from medwsss.data.acdc import case_id, find_studies, load_frame, load_reference, reference_masks
+from medwsss.data.acdc import find_studies, reference_masks
+from medwsss.data.study import case_id, load_frame, load_reference
 from medwsss.errors import DatasetError, MedwsssWarning, VolumeError
 from medwsss.labels import ACDC_TASKS
 from medwsss.volumes.io import save_volume

@@ -16,7 +16,7 @@ from medwsss.config.data import (
     PhotographDataConfig,
     VolumeDataConfig,
 )
-from medwsss.data.acdc import PHASES, case_id, load_frame, reference_masks
+from medwsss.data.acdc import reference_masks
 from medwsss.data.image_files import photograph_size, write_grey_image, write_label_image
 from medwsss.data.loading import VolumeData, load_acdc
 from medwsss.data.photographs import PhotographData, load_photographs
@@ -24,6 +24,7 @@ from medwsss.data.prepared import PreparedData
 from medwsss.data.pseudo_folder import LABELS, WEIGHTS, PseudoFolder, PseudoRecord, write_pseudo_record
 from medwsss.data.pseudo_sets import PseudoPhotographSet, PseudoSliceSet, pseudo_training_set
 from medwsss.data.sample import Draw, collate
+from medwsss.data.study import PHASES, case_id, load_frame
 from medwsss.data.voc import Voc
 from medwsss.errors import DatasetError, VolumeError
 from medwsss.volumes.io import load_label_volume, save_volume

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from medwsss.config.data import GridConfig
-from medwsss.data.acdc import case_id, find_studies, load_frame, reference_masks
+from medwsss.data.acdc import find_studies, reference_masks
 from medwsss.data.image_labels import image_labels_from_masks
 from medwsss.data.splits import draw_split
+from medwsss.data.study import case_id, load_frame
 from medwsss.data.transforms import working_slices
 from medwsss.labels import ACDC_TASKS
 

@@ -7,12 +7,13 @@ import torch
 from fakes.acdc import fake_patients, write_acdc
 
 from medwsss.config.data import AugmentationConfig, GridConfig, VolumeDataConfig
-from medwsss.data.acdc import PHASES, case_id, reference_masks
+from medwsss.data.acdc import reference_masks
 from medwsss.data.loading import VolumeData, load_acdc
 from medwsss.data.pseudo_folder import LABELS, WEIGHTS, PseudoFolder, PseudoRecord, write_pseudo_record
 from medwsss.data.pseudo_sets import pseudo_training_set
 from medwsss.data.sample import Draw, collate
 from medwsss.data.seeded_sets import seeded_training_set
+from medwsss.data.study import PHASES, case_id
 from medwsss.errors import DatasetError
 from medwsss.volumes.io import load_label_volume, save_volume
 

@@ -6,9 +6,10 @@ import pytest
 from fakes.acdc import FakePatient, image, volume, write_acdc
 
 from medwsss.config.data import GridConfig
-from medwsss.data import acdc
-from medwsss.data.acdc import Frame, find_studies, load_frame
+from medwsss.data import study
+from medwsss.data.acdc import find_studies
 from medwsss.data.slice_cache import SliceCache, default_cache_dir
+from medwsss.data.study import Frame, load_frame
 from medwsss.data.transforms import working_slices
 from medwsss.errors import MedwsssWarning, VolumeError
 from medwsss.volumes.io import save_volume
@@ -26,8 +27,8 @@ def frame(tmp_path: Path) -> Frame:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Every NIfTI image that is read."""
     paths: list[Path] = []
-    load = acdc.load_volume
-    monkeypatch.setattr(acdc, "load_volume", lambda path: paths.append(path) or load(path))
+    load = study.load_volume
+    monkeypatch.setattr(study, "load_volume", lambda path: paths.append(path) or load(path))
     return paths
 
 

@@ -7,7 +7,7 @@ from fakes.acdc import FakePatient, write_acdc
 from torch.utils.data import DataLoader
 
 from medwsss.config.data import AugmentationConfig, GridConfig, VolumeDataConfig
-from medwsss.data import acdc
+from medwsss.data import study
 from medwsss.data.acdc import find_studies, reference_masks
 from medwsss.data.image_labels import image_labels_from_masks
 from medwsss.data.sample import Batch, Draw, SliceKey, collate
@@ -103,7 +103,7 @@ def test_an_epoch_after_the_first_and_a_second_run_read_no_nifti(
     def refuse(path: Path) -> None:
         raise AssertionError(f"{path} was read again")
 
-    monkeypatch.setattr(acdc, "load_volume", refuse)
+    monkeypatch.setattr(study, "load_volume", refuse)
     studies = find_studies(tmp_path / "data")
     cache = SliceCache(tmp_path / "cache")
     assert slice_keys(studies, cache, CONFIG.grid) == slices.keys

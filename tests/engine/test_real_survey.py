@@ -7,8 +7,9 @@ import pytest
 
 from medwsss.config.cine import CineConfig
 from medwsss.config.data import GridConfig
-from medwsss.data.acdc import find_studies, load_frame, patient_folders, reference_masks
+from medwsss.data.acdc import find_studies, patient_folders, reference_masks
 from medwsss.data.slice_cache import SliceCache
+from medwsss.data.study import load_frame
 from medwsss.engine.survey import Surveyor, frame_survey, present_codes
 from medwsss.engine.tag_tables import table_from_masks
 from medwsss.labels import ACDC_TASKS

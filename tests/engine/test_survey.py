@@ -7,8 +7,9 @@ from fakes.beating_heart import beating_heart
 
 from medwsss.config.cine import CineConfig
 from medwsss.config.data import GridConfig
-from medwsss.data.acdc import PHASES, find_studies, reference_masks
+from medwsss.data.acdc import find_studies, reference_masks
 from medwsss.data.slice_cache import SliceCache
+from medwsss.data.study import PHASES
 from medwsss.engine.survey import Surveyor
 from medwsss.metrics.survey import PatientSurvey
 from medwsss.volumes.io import save_volume

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medwsss.data.acdc import Frame
+from medwsss.data.study import Frame
 from medwsss.errors import OutputError
 from medwsss.export.nnunet import NnunetCase, dataset_folder, dataset_json, nnunet_labels, patient_splits
 from medwsss.labels import ACDC_TASKS

@@ -8,8 +8,9 @@ import pytest
 
 from medwsss.config.cine import CineConfig
 from medwsss.config.data import GridConfig
-from medwsss.data.acdc import case_id, find_studies, load_frame, load_reference, reference_masks
+from medwsss.data.acdc import find_studies, reference_masks
 from medwsss.data.image_labels import labels_of_stack
+from medwsss.data.study import case_id, load_frame, load_reference
 from medwsss.data.transforms import native_labels, working_slices
 from medwsss.labels import ACDC_TASKS
 from medwsss.priors.cardiac.labels import gated_by_tags, heart_seeds

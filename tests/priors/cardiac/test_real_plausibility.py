@@ -8,7 +8,8 @@ import pytest
 
 from medwsss.config.cine import CineConfig
 from medwsss.config.data import GridConfig
-from medwsss.data.acdc import PHASES, find_studies, load_frame
+from medwsss.data.acdc import find_studies
+from medwsss.data.study import PHASES, load_frame
 from medwsss.data.transforms import working_slices
 from medwsss.priors.cardiac.labels import heart_seeds
 from medwsss.priors.cardiac.plausibility import heart_doubts, study_doubts
