@@ -1,7 +1,7 @@
 """What the numbers in a label map mean: class names, background 0, ignore 255, and the classes of each data set."""
 
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,9 @@ from jaxtyping import Integer, UInt8
 
 BACKGROUND = 0
 IGNORE = 255
+BACKGROUND_NAME = "background"
+OWN_TASK = "own"
+"""Name of the task of classes that a user brings."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,11 @@ class LabelSet:
 
     name: str
     names: tuple[str, ...]
+
+    @property
+    def described(self) -> str:
+        """The task for a title: its name, or the classes where a user has brought them."""
+        return ", ".join(self.names) if self.name == OWN_TASK else self.name
 
     @property
     def num_foreground(self) -> int:
@@ -64,6 +72,45 @@ ACDC_TASKS: Mapping[str, Task] = {
     "multi": Task(LabelSet("multi", ("RV", "MYO", "LV")), {0: 0, 1: 1, 2: 2, 3: 3}),
 }
 """ACDC stores 1 right ventricle, 2 myocardium, 3 left ventricular cavity. Each task has its own tag table."""
+
+_HEART_CODES: Mapping[int, str] = {1: "rv", 2: "myo", 3: "lv"}
+
+
+def cardiac_task(labels: LabelSet) -> Task | None:
+    """How the structures of the heart, in ACDC's codes, map onto classes called RV, MYO, LV or heart; None without one.
+
+    Structures that are no class of their own belong to ``heart`` where there is one, else to the background.
+    """
+    known = {name.lower(): label for label, name in enumerate(labels.names, start=1)}
+    if not known.keys() & {*_HEART_CODES.values(), "heart"}:
+        return None
+    rest = known.get("heart", BACKGROUND)
+    return Task(labels, {BACKGROUND: 0} | {code: known.get(name, rest) for code, name in _HEART_CODES.items()})
+
+
+def own_task(classes: Sequence[str], codes: Mapping[int, str] | None = None) -> Task:
+    """The task of a user's own classes, labelled 1, 2, … in their order.
+
+    Args:
+        classes: names of the foreground classes.
+        codes: what masks hold, by number, with ``background`` for what is no class; none means the labels themselves.
+    """
+    labels = {BACKGROUND_NAME: BACKGROUND} | {name: label for label, name in enumerate(classes, start=1)}
+    named = codes or {label: name for name, label in labels.items()}
+    return Task(LabelSet(OWN_TASK, tuple(classes)), {BACKGROUND: 0} | {code: labels[c] for code, c in named.items()})
+
+
+def parsed_codes(text: str) -> dict[int, str]:
+    """What numbers in masks mean, written like ``1=LV,2=MYO,3=RV``.
+
+    Raises:
+        ValueError: it is written otherwise, or a number exceeds 255.
+    """
+    pairs = [part.split("=") for part in text.replace(" ", "").split(",") if part]
+    if not pairs or not all(len(pair) == 2 and pair[0].isdecimal() and int(pair[0]) <= 255 for pair in pairs):
+        raise ValueError(f"codes {text!r} cannot be read: write them like 1=LV,2=MYO,3=RV")
+    return {int(code): name for code, name in pairs}
+
 
 VOC_LABELS = LabelSet(
     "voc",

@@ -35,6 +35,7 @@ def check_first_stages(config: "RunConfig", data: "PreparedData") -> None:
     from medwsss.engine.training_sets import given_seeds, training_samples
 
     assert isinstance(data, VolumeData)  # the configuration refuses seeds of anything else
+    _ = data.cine_task  # refuses what has no heart, or not both phases
     folds_of(config, data)
     if given_seeds(config) is not None:
         training_samples(config, data, given_seeds(config))

@@ -77,13 +77,12 @@ def bundle(
     from medwsss.engine.run_folder import load_method, open_run
     from medwsss.errors import ConfigError
     from medwsss.export.bundle import write_bundle
-    from medwsss.labels import ACDC_TASKS
 
     folder, config = open_run(run)
     if not isinstance(config.data, VolumeDataConfig):
         raise ConfigError("a bundle segments volumes: this run was trained on photographs")
     check_folder(out)
-    labels = ACDC_TASKS[config.data.task].labels
+    labels = config.data.segmented.labels
     method = load_method(folder, config, labels, checkpoint=checkpoint)
     length = f"{config.training.iterations} iterations, batch {config.training.batch_size}"
     about = {

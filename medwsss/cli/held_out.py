@@ -38,7 +38,7 @@ def report_volumes(
     from medwsss.cli.evaluate_volumes import terminal_lines
     from medwsss.cli.progress import progress
     from medwsss.cli.run_notes import described_method, report_notes
-    from medwsss.data.acdc import reference_masks
+    from medwsss.config.data import FolderDataConfig
     from medwsss.engine.cases import pair_cases
     from medwsss.engine.evaluate import evaluate_cases
     from medwsss.engine.predict import claim_outputs, predict_item, study_items, write_record
@@ -72,20 +72,29 @@ def report_volumes(
         tags=None,
         failed={},
     )
-    if not any(item.name in reference_masks(data.root) for item in items):
+    if not any(item.name in data.references for item in items):
         notes = report_notes(config, run, method, data)
-        found = describe_predictions(run.predictions, images=data.root)
-        page = write_unscored(found, run.report, title=f"{described_method(config)}: {data.config.task}", notes=notes)
+        found = describe_predictions(run.predictions, studies=data.studies)
+        page = write_unscored(
+            found, run.report, title=f"{described_method(config)}: {data.labels.described}", notes=notes
+        )
         typer.echo("no masks of held-out patients: the report says what was segmented, not how well")
         for line in review_lines(qualities):
             typer.echo(line)
         typer.echo(f"Report: {page}")
         return
-    pairing = pair_cases(run.predictions, data.root, task=data.config.task)
+    pairing = pair_cases(
+        run.predictions,
+        data.root,
+        task=data.labels.name,
+        truth_codes=data.config.mask_codes if isinstance(data.config, FolderDataConfig) else None,
+        studies=data.studies,
+        references=data.references,
+    )
     estimates = read_quality(run.predictions)
     evaluation = evaluate_cases(pairing.cases, pairing.task, device=device, estimates=estimates)
     notes = report_notes(config, run, method, data)
-    title = f"{described_method(config)} on {data.source.rsplit('/', 1)[-1]}: {data.config.task}"
+    title = f"{described_method(config)} on {data.source.rsplit('/', 1)[-1]}: {data.labels.described}"
     sources = replace(pairing.sources, unmatched_references=())  # patients that trained are not missing
     page = write_report(evaluation, run.report, sources=sources, title=title, notes=notes)
     for line in terminal_lines(evaluation, sources):

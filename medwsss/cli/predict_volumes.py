@@ -38,10 +38,9 @@ def predict_volumes(
     from medwsss.engine.predict import claim_outputs, predict_item, write_record
     from medwsss.engine.quality import CaseQuality, review_lines, write_quality
     from medwsss.errors import MedwsssError
-    from medwsss.labels import ACDC_TASKS
 
     assert isinstance(config.data, VolumeDataConfig)
-    labels = ACDC_TASKS[config.data.task].labels
+    labels = config.data.segmented.labels
     items = [item for path in inputs for item in find_items(path, frames)]
     image_labels = read_tags(tags, items, labels) if tags else None
     method = ensemble([(run, config), *(fitting_run(path, config) for path in also)], labels, checkpoint, device)
@@ -96,8 +95,9 @@ def fitting_run(path: Path, config: "RunConfig") -> "tuple[RunFolder, RunConfig]
 
     assert isinstance(config.data, VolumeDataConfig)
     run, other = open_run(path)
-    if not isinstance(other.data, VolumeDataConfig) or other.data.task != config.data.task:
-        raise ConfigError(f"--also {path} was not trained for task {config.data.task}: average runs of one task")
+    labels = config.data.segmented.labels
+    if not isinstance(other.data, VolumeDataConfig) or other.data.segmented.labels != labels:
+        raise ConfigError(f"--also {path} was not trained for task {labels.described}: average runs of one task")
     if other.data.grid.model_copy(update={"crop": config.data.grid.crop}) != config.data.grid:
         raise ConfigError(f"--also {path} sees slices on another grid (data.grid): average runs of one grid")
     return run, other
@@ -115,20 +115,20 @@ def ensemble(
 
 
 def find_items(path: Path, frames: str) -> "list[Item]":
-    """What one input stands for: a file, the files of a folder, or the frames of an ACDC folder.
+    """What one input stands for: a file, the files of a folder, or the volumes of ACDC or of a folder with a table.
 
     Raises:
         DatasetError: nothing is there.
     """
-    from medwsss.data.acdc import find_studies
+    from medwsss.data.layouts import study_set
     from medwsss.engine.predict import file_items, study_items
     from medwsss.errors import DatasetError
 
     if not path.exists():
         raise DatasetError(f"{path} does not exist")
-    is_acdc = path.is_dir() and any(next(path.glob(f"{part}patient*/Info.cfg"), None) for part in ("", "*/"))
-    if is_acdc:
-        return study_items(find_studies(path), frames="all" if frames == "all" else "ed-es")
+    known = study_set(path) if path.is_dir() else None
+    if known is not None:
+        return study_items(known.studies, frames="all" if frames == "all" else "ed-es")
     return file_items(path)
 
 

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from medwsss.config.data import DataConfig, VolumeDataConfig
+    from medwsss.config.data import AcdcDataConfig, DataConfig
     from medwsss.config.schema import RunConfig
     from medwsss.data.prepared import PreparedData
     from medwsss.engine.run_folder import RunFolder
 
 
 def train(
-    dataset: Annotated[str | None, typer.Option(help="acdc, voc or coco; acdc by default.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="acdc, folder (your own studies), voc or coco; acdc by default.")
+    ] = None,
     root: Annotated[
         Path | None, typer.Option(help="Folder of the data set; without it, a phantom stands in for ACDC.")
     ] = None,
@@ -115,7 +117,22 @@ def resolved_config(
     named = {"method": {"name": name}} if method else {}
     if dataset or not file:
         named |= {"data": {"name": dataset or DATASET_NAMES[0]}}
-    return load_config([named, read_layer(path), named, flags, override_layer(assignments)])
+    return with_own_classes(load_config([named, read_layer(path), named, flags, override_layer(assignments)]))
+
+
+def with_own_classes(config: "RunConfig") -> "RunConfig":
+    """The configuration with the classes of a user's table in it, so that a run knows them without the table.
+
+    Raises:
+        ConfigError: there is no table.
+        ImageLabelsError: it cannot be read.
+    """
+    from medwsss.config.data import FolderDataConfig
+    from medwsss.data.folder import settled
+
+    if not isinstance(config.data, FolderDataConfig):
+        return config
+    return config.model_copy(update={"data": settled(config.data)})
 
 
 def chosen_add_ons(names: str | None) -> dict[str, Any]:
@@ -207,9 +224,14 @@ def loaded_data(config: "DataConfig", root: Path, *, tags: Path | None) -> "Prep
 
     Derived tags go through a table that lasts as long as the reading.
     """
+    from medwsss.config.data import FolderDataConfig
     from medwsss.data import prepared_data
+    from medwsss.data.image_labels import read_tag_table
     from medwsss.data.prepared import tags_source
 
+    if isinstance(config, FolderDataConfig):  # its table names the studies, too
+        data = prepared_data(config, root, root)
+        return data if tags is None else replace(data, image_labels=read_tag_table(tags, data.labels))
     if tags is None:
         with tempfile.TemporaryDirectory(prefix="medwsss-") as scratch:
             return prepared_data(config, root, Path(scratch) / "tags.csv")
@@ -237,17 +259,17 @@ def data_root(config: "DataConfig") -> Path:
     Raises:
         ConfigError: photographs without a folder.
     """
-    from medwsss.config.data import VolumeDataConfig
+    from medwsss.config.data import AcdcDataConfig
     from medwsss.errors import ConfigError
 
     if config.root is not None:
         return config.root
-    if isinstance(config, VolumeDataConfig):
+    if isinstance(config, AcdcDataConfig):
         return phantom_root(config)
     raise ConfigError(f"{config.name} needs the folder of the data set: pass --root")
 
 
-def phantom_root(config: "VolumeDataConfig") -> Path:
+def phantom_root(config: "AcdcDataConfig") -> Path:
     """The generated data set, written once to the user's cache folder."""
     from medwsss.data.phantom import PHANTOM_VERSION, write_phantom
     from medwsss.data.slice_cache import user_cache_dir
@@ -262,10 +284,10 @@ def phantom_root(config: "VolumeDataConfig") -> Path:
 
 
 def _default_out(config: "RunConfig") -> Path:
-    from medwsss.config.data import VolumeDataConfig
+    from medwsss.config.data import AcdcDataConfig
 
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    task = [config.data.task] if isinstance(config.data, VolumeDataConfig) else []
+    task = [config.data.task] if isinstance(config.data, AcdcDataConfig) else []
     return Path("runs") / "-".join([config.data.name, *task, config.method.name, stamp])
 
 

@@ -1,10 +1,12 @@
 """Settings of the data: volumes that are cut into slices, and photographs."""
 
+from abc import abstractmethod
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from medwsss.config.section import Count, Fraction, Place, Positive, Section, Seed, Weight
+from medwsss.labels import ACDC_TASKS, BACKGROUND_NAME, Task, own_task, parsed_codes
 
 
 class GridConfig(Section):
@@ -63,18 +65,15 @@ class PhantomConfig(Section):
 
 
 class VolumeDataConfig(Section):
-    """Volumes that are cut into slices: which data, which task, and how slices are made."""
+    """Volumes that are cut into slices: where they lie, who is held out, and how slices are made."""
 
-    name: Literal["acdc"] = "acdc"
+    name: str
     """Data set."""
     root: Place | None = None
-    """Folder of the data set; null generates the phantom."""
-    task: Literal["heart", "lv", "multi"] = "heart"
-    """Class set: the whole heart, the left ventricular cavity, or RV, MYO and LV."""
+    """Folder of the data set."""
     tags: Place | None = None
-    """CSV of image-level labels; null derives them from the masks of the data set (research)."""
+    """CSV of image-level labels."""
     split: SplitConfig = SplitConfig()
-    phantom: PhantomConfig = PhantomConfig()
     grid: GridConfig = GridConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     cache_dir: Place | None = None
@@ -86,6 +85,51 @@ class VolumeDataConfig(Section):
     def crop(self) -> int:
         """Side of the training crop, in pixels of the working grid."""
         return self.grid.crop
+
+    @property
+    @abstractmethod
+    def segmented(self) -> Task:
+        """The classes to segment, and the numbers that masks hold for them."""
+
+
+class AcdcDataConfig(VolumeDataConfig):
+    """ACDC: without a root the phantom stands in, without tags they are derived from masks (research)."""
+
+    name: Literal["acdc"] = "acdc"
+    task: Literal["heart", "lv", "multi"] = "heart"
+    """Class set: the whole heart, the left ventricular cavity, or RV, MYO and LV."""
+    phantom: PhantomConfig = PhantomConfig()
+
+    @property
+    def segmented(self) -> Task:
+        """The ACDC task."""
+        return ACDC_TASKS[self.task]
+
+
+class FolderDataConfig(VolumeDataConfig):
+    """A folder of studies of your own and a table that says what each shows; ``tags`` is that table."""
+
+    name: Literal["folder"] = "folder"
+    classes: tuple[str, ...] = ()
+    """The classes, in the order of their labels 1, 2, …; none takes them from the table."""
+    mask_codes: str | None = None
+    """What the numbers in masks mean, such as "1=RV,2=MYO,3=LV"; null means 1, 2, … in the order of classes."""
+
+    @model_validator(mode="after")
+    def _classes_differ(self) -> "FolderDataConfig":
+        if len({name.lower() for name in self.classes}) < len(self.classes):
+            raise ValueError(f"classes {', '.join(self.classes)} must differ, in more than upper and lower case")
+        if self.mask_codes is not None:
+            named = set(parsed_codes(self.mask_codes).values())
+            unknown = sorted(named - {*self.classes, BACKGROUND_NAME}) if self.classes else []
+            if unknown:
+                raise ValueError(f"mask_codes names {', '.join(unknown)}, classes are {', '.join(self.classes)}")
+        return self
+
+    @property
+    def segmented(self) -> Task:
+        """The user's own classes."""
+        return own_task(self.classes, None if self.mask_codes is None else parsed_codes(self.mask_codes))
 
 
 class PhotographAugmentationConfig(Section):
@@ -131,5 +175,5 @@ class PhotographDataConfig(Section):
     """Loader processes."""
 
 
-DataConfig = Annotated[VolumeDataConfig | PhotographDataConfig, Field(discriminator="name")]
-DATASET_NAMES = ("acdc", "voc", "coco")
+DataConfig = Annotated[AcdcDataConfig | FolderDataConfig | PhotographDataConfig, Field(discriminator="name")]
+DATASET_NAMES = ("acdc", "folder", "voc", "coco")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from medwsss.config.data import DataConfig, VolumeDataConfig
+from medwsss.config.data import AcdcDataConfig, DataConfig
 from medwsss.config.encoder import EncoderConfig
 from medwsss.config.schema import RunConfig
 from medwsss.config.section import Count, Section, Weight
@@ -33,7 +33,7 @@ class PretrainingConfig(Section):
 class PretrainConfig(Section):
     """A whole pretraining. Of ``training``, ``validate_every`` is without meaning: nothing is validated."""
 
-    data: DataConfig = VolumeDataConfig()
+    data: DataConfig = AcdcDataConfig()
     encoder: EncoderConfig = EncoderConfig(pretrained=False)
     pretraining: PretrainingConfig = PretrainingConfig()
     training: TrainingConfig = TrainingConfig()

@@ -4,7 +4,7 @@ from pydantic import model_validator
 
 from medwsss.config.addons import AddOnsConfig
 from medwsss.config.cine import CineConfig
-from medwsss.config.data import DataConfig, VolumeDataConfig
+from medwsss.config.data import AcdcDataConfig, DataConfig, VolumeDataConfig
 from medwsss.config.encoder import EncoderConfig
 from medwsss.config.methods import CamBaselineConfig, MethodConfig, UsageConfig
 from medwsss.config.section import Section
@@ -17,7 +17,7 @@ from medwsss.config.unia import UniAConfig
 class RunConfig(Section):
     """A whole run."""
 
-    data: DataConfig = VolumeDataConfig()
+    data: DataConfig = AcdcDataConfig()
     encoder: EncoderConfig = EncoderConfig()
     method: MethodConfig = UniAConfig()
     addons: AddOnsConfig = AddOnsConfig()

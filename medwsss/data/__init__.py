@@ -5,13 +5,17 @@ from pathlib import Path
 
 from medwsss.config.data import DataConfig, PhotographDataConfig, VolumeDataConfig
 from medwsss.data.coco import Coco
+from medwsss.data.folder import load_folder
 from medwsss.data.image_set import ImageSet
 from medwsss.data.loading import VolumeData, load_acdc
 from medwsss.data.photographs import load_photographs
 from medwsss.data.prepared import PreparedData
 from medwsss.data.voc import Voc
 
-VOLUME_SETS: Mapping[str, Callable[[VolumeDataConfig, Path, Path], VolumeData]] = {"acdc": load_acdc}
+VOLUME_SETS: Mapping[str, Callable[[VolumeDataConfig, Path, Path], VolumeData]] = {
+    "acdc": load_acdc,
+    "folder": load_folder,
+}
 """Volumes that are cut into slices."""
 IMAGE_SETS: Mapping[str, type[ImageSet]] = {"voc": Voc, "coco": Coco}
 """Photographs with lists of names: ``IMAGE_SETS[name](root)``."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
+from medwsss.data.csv_table import read_header, read_rows
 from medwsss.data.sample import SliceKey
 from medwsss.data.study import Study, case_id, load_frame, load_reference
 from medwsss.data.writing import written_whole
@@ -18,6 +19,8 @@ from medwsss.labels import LabelSet, Task
 from medwsss.volumes.slicing import slices_of
 
 KEY_COLUMNS = ("patient", "phase", "slice")
+BAG_COLUMN = "bag"
+"""Optional column: slices with the same number were tagged together."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,16 @@ class ImageLabels:
     names: tuple[str, ...]
     """Foreground classes, in label order."""
     tags: Mapping[SliceKey, tuple[int, ...]]
-    """1 where the slice shows the class, else 0."""
+    """1 where the slice shows the class, else 0; in a bag, 1 where at least one of its slices does."""
+    bags: tuple[tuple[SliceKey, ...], ...] = ()
+    """Slices that were tagged together, as when a tag describes a whole study; all others were tagged one by one."""
 
     def __post_init__(self) -> None:
+        together = [key for bag in self.bags for key in bag]
+        if len(set(together)) < len(together):
+            raise ValueError("a slice must be in one bag only")
+        if any(len({self.tags[key] for key in bag}) > 1 for bag in self.bags):
+            raise ValueError("the slices of a bag must have the same tags")
         for key, tags in self.tags.items():
             if len(tags) != len(self.names) or not set(tags) <= {0, 1}:
                 raise ValueError(f"tags of {key} must be {len(self.names)} values of 0 or 1, not {tags}")
@@ -41,6 +51,18 @@ class ImageLabels:
     def array(self, keys: Sequence[SliceKey]) -> UInt8[np.ndarray, "n cls"]:
         """Multi-hot labels of slices, one row each."""
         return np.array([self.tags[key] for key in keys], dtype=np.uint8).reshape(len(keys), len(self.names))
+
+    def told(
+        self, keys: Sequence[SliceKey], probs: Float[np.ndarray, "n cls"]
+    ) -> tuple[Float[np.ndarray, "m cls"], UInt8[np.ndarray, "m cls"]]:
+        """Probabilities and tags that can be compared: of each slice, and of each bag the largest of its slices."""
+        rows = {key: row for row, key in enumerate(keys)}
+        parts = [[rows[key] for key in bag if key in rows] for bag in self.bags]
+        parts = [part for part in parts if part]
+        alone = sorted(set(rows.values()) - {row for part in parts for row in part})
+        parts += [[row] for row in alone]
+        pooled = np.stack([probs[part].max(axis=0) for part in parts])
+        return pooled, self.array([keys[part[0]] for part in parts])
 
 
 def labels_of_stack(masks: UInt8[np.ndarray, "n h w"], num_foreground: int) -> UInt8[np.ndarray, "n cls"]:
@@ -75,7 +97,7 @@ def image_labels_from_masks(studies: Iterable[Study], masks: Mapping[str, Path],
 
 
 def write_image_labels(labels: ImageLabels, path: Path) -> None:
-    """Store image-level labels as CSV with the columns patient, phase, slice and one per class.
+    """Store image-level labels as CSV with the columns patient, phase, slice, bag if there are any, and one per class.
 
     Slices are counted from 0 in the order of ``volumes.slicing.slices_of``. The file appears whole or not at all.
 
@@ -85,8 +107,11 @@ def write_image_labels(labels: ImageLabels, path: Path) -> None:
     try:
         with written_whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
-            rows.writerow((*KEY_COLUMNS, *labels.names))
-            rows.writerows((key.patient, key.phase, key.index, *tags) for key, tags in labels.tags.items())
+            numbers = {key: (number,) for number, bag in enumerate(labels.bags, start=1) for key in bag}
+            columns, alone = ((BAG_COLUMN,), ("",)) if labels.bags else ((), ())
+            rows.writerow((*KEY_COLUMNS, *columns, *labels.names))
+            for key, tags in labels.tags.items():
+                rows.writerow((key.patient, key.phase, key.index, *numbers.get(key, alone), *tags))
     except OSError as error:
         raise OutputError(f"cannot write the image-level labels {path}: {error.strerror}") from error
 
@@ -109,11 +134,11 @@ def read_image_labels(
             neither 0 nor 1, or a required slice has no row. The message names file and line.
     """
     known = _Known(known_keys)
-    tags = _tags(path, label_set, known.check)
-    missing = [key for key in required_keys if key not in tags]
+    found = _labels(path, label_set, known.check)
+    missing = [key for key in required_keys if key not in found.tags]
     if missing:
         raise ImageLabelsError(f"{path} has no row for {len(missing)} slices of training patients, first: {missing[0]}")
-    return ImageLabels(label_set.names, tags)
+    return found
 
 
 def columns_of_table(path: Path) -> tuple[str, ...]:
@@ -122,11 +147,11 @@ def columns_of_table(path: Path) -> tuple[str, ...]:
     Raises:
         ImageLabelsError: the file cannot be read, is no table, or does not name patient, phase and slice.
     """
-    header = next(iter(_cells(path)), [])
+    header = read_header(path)
     missing = [column for column in KEY_COLUMNS if column not in header]
     if missing:
         raise ImageLabelsError(f"{path} has no column {', '.join(missing)}: is it a table of image-level labels?")
-    return tuple(name for name in header if name not in KEY_COLUMNS)
+    return tuple(name for name in header if name not in (*KEY_COLUMNS, BAG_COLUMN))
 
 
 def read_tag_table(path: Path, label_set: LabelSet) -> ImageLabels:
@@ -135,12 +160,13 @@ def read_tag_table(path: Path, label_set: LabelSet) -> ImageLabels:
     Raises:
         ImageLabelsError: as ``read_image_labels``, but no slice is unknown or required.
     """
-    return ImageLabels(label_set.names, _tags(path, label_set, lambda key, where: None))
+    return _labels(path, label_set, lambda key, where: None)
 
 
-def _tags(path: Path, label_set: LabelSet, check: Callable[[SliceKey, str], None]) -> dict[SliceKey, tuple[int, ...]]:
+def _labels(path: Path, label_set: LabelSet, check: Callable[[SliceKey, str], None]) -> ImageLabels:
     tags: dict[SliceKey, tuple[int, ...]] = {}
-    for line, row in _rows(path, (*KEY_COLUMNS, *label_set.names)):
+    bags: dict[str, list[SliceKey]] = {}
+    for line, row in read_rows(path, (*KEY_COLUMNS, *label_set.names)):
         where = f"{path} line {line}"
         patient, phase, index = (row[column] for column in KEY_COLUMNS)
         if not re.fullmatch(r"[0-9]{1,9}", index):
@@ -150,7 +176,11 @@ def _tags(path: Path, label_set: LabelSet, check: Callable[[SliceKey, str], None
         if key in tags:
             raise ImageLabelsError(f"{where}: {key} was already in the table: keep one row per slice")
         tags[key] = tuple(_zero_or_one(row[name], name, where) for name in label_set.names)
-    return tags
+        if row.get(BAG_COLUMN):
+            bags.setdefault(row[BAG_COLUMN], []).append(key)
+            if tags[key] != tags[bags[row[BAG_COLUMN]][0]]:
+                raise ImageLabelsError(f"{where}: bag {row[BAG_COLUMN]} has other tags above: a bag shares them")
+    return ImageLabels(label_set.names, tags, tuple(map(tuple, bags.values())))
 
 
 class _Known:
@@ -175,40 +205,3 @@ def _zero_or_one(value: str, name: str, where: str) -> int:
     if value not in ("0", "1"):
         raise ImageLabelsError(f"{where}: {name} is {reprlib.repr(value)}, it must be 0 or 1")
     return int(value)
-
-
-def _rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """The lines of a table after its header, counted from 1, with stripped cells; empty lines are skipped."""
-    cells = _cells(path)
-    header = cells[0] if cells else []
-    missing = [column for column in columns if column not in header]
-    if missing:
-        raise ImageLabelsError(
-            f"{path} has no column {', '.join(missing)}: its first line must name {', '.join(columns)}"
-        )
-    twice = [column for column in columns if header.count(column) > 1]
-    if twice:
-        raise ImageLabelsError(f"{path} has the column {', '.join(twice)} more than once: keep one")
-    for line, row in enumerate(cells[1:], start=2):
-        if any(row) and len(row) != len(header):
-            raise ImageLabelsError(f"{path} line {line}: {len(row)} cells, the header has {len(header)}")
-    return [(line, dict(zip(header, row, strict=True))) for line, row in enumerate(cells[1:], start=2) if any(row)]
-
-
-def _cells(path: Path) -> list[list[str]]:
-    """Stripped cells of all lines, the header first."""
-    lines = _text(path).splitlines()
-    separator = ";" if lines and ";" in lines[0] else ","
-    try:
-        return [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
-    except csv.Error as error:
-        raise ImageLabelsError(f"{path} is not a CSV table: {error}") from error
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ImageLabelsError(f"cannot read the image-level labels {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ImageLabelsError(f"{path} is not UTF-8: save it as CSV UTF-8") from error

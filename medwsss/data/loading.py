@@ -1,7 +1,7 @@
 """Volumes made ready for a run: studies, their split and their image-level labels."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from medwsss.data.prepared import PreparedData, tags_source
 from medwsss.data.slice_cache import SliceCache
 from medwsss.data.slices import SliceDataset, slice_keys
 from medwsss.data.splits import Split, check_split, draw_split, read_split
-from medwsss.data.study import Study
-from medwsss.errors import MedwsssWarning, SplitError
-from medwsss.labels import ACDC_TASKS, Task
+from medwsss.data.study import PHASES, Study
+from medwsss.errors import DatasetError, MedwsssWarning, SplitError
+from medwsss.labels import Task, cardiac_task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +25,34 @@ class VolumeData(PreparedData):
     members = "patients"
     config: VolumeDataConfig
     root: Path
-    task: Task
     studies: tuple[Study, ...]
     """All patients found."""
+    references: Mapping[str, Path]
+    """Mask file by ``case_id``, for scoring alone; not every volume needs one."""
     cache: SliceCache
+
+    @property
+    def task(self) -> Task:
+        """The classes, and the numbers that masks hold for them."""
+        return self.config.segmented
+
+    @property
+    def cine_task(self) -> Task:
+        """The same for what the cine prior finds in hearts.
+
+        Raises:
+            DatasetError: no class is a structure of the heart, or a patient lacks ED or ES.
+        """
+        task = cardiac_task(self.labels)
+        if task is None:
+            raise DatasetError(f"cine seeds are of RV, MYO, LV or heart, not of {', '.join(self.labels.names)}")
+        without = [study.patient for study in self.studies if set(study.frames) != set(PHASES)]
+        if without:
+            raise DatasetError(
+                f"cine seeds need ED and ES of every patient, {len(without)} have other volumes (first {without[0]}):"
+                " name both phases, or leave cine out"
+            )
+        return task
 
     @property
     def training(self) -> tuple[Study, ...]:
@@ -64,7 +88,7 @@ def load_acdc(config: VolumeDataConfig, root: Path, tags_path: Path) -> VolumeDa
     """
     data = load_untagged_acdc(config, root)
     if config.tags is None:
-        write_image_labels(image_labels_from_masks(data.studies, reference_masks(root), data.task), tags_path)
+        write_image_labels(image_labels_from_masks(data.studies, data.references, data.task), tags_path)
     image_labels = read_image_labels(
         config.tags or tags_path,
         data.labels,
@@ -81,16 +105,16 @@ def load_untagged_acdc(config: VolumeDataConfig, root: Path) -> VolumeData:
         DatasetError: the data set is missing or damaged.
         SplitError: the split does not fit the patients.
     """
-    task, studies = ACDC_TASKS[config.task], tuple(find_studies(root))
+    studies, labels = tuple(find_studies(root)), config.segmented.labels
     split = volume_split(config, studies)
     return VolumeData(
         config=config,
-        labels=task.labels,
+        labels=labels,
         root=root,
-        task=task,
         studies=studies,
+        references=reference_masks(root),
         split=split,
-        image_labels=ImageLabels(task.labels.names, {}),
+        image_labels=ImageLabels(labels.names, {}),
         cache=SliceCache(config.cache_dir),
         source=f"{len(studies)} patients in {root}",
         tags_source="none",

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from medwsss.config.data import DataConfig, PhotographDataConfig
+from medwsss.config.data import PhotographDataConfig, VolumeDataConfig
 from medwsss.data.image_labels import ImageLabels
 from medwsss.data.sample import TrainingSet
 from medwsss.data.splits import Split
@@ -34,7 +34,7 @@ class PreparedData(ABC):
         """The training part, one image at a time."""
 
 
-def tags_source(config: DataConfig) -> str:
+def tags_source(config: VolumeDataConfig | PhotographDataConfig) -> str:
     """Where image-level labels come from, in words."""
     if config.tags is not None:
         return f"table {config.tags}"

@@ -37,8 +37,8 @@ class SliceDataset(TrainingSet):
     def __init__(
         self, studies: Sequence[Study], image_labels: ImageLabels, data: VolumeDataConfig, cache: SliceCache
     ) -> None:
-        """Every slice of ``studies`` needs a row in ``image_labels``; files are read here unless cached."""
-        self.keys = slice_keys(studies, cache, data.grid)
+        """Slices without a row in ``image_labels`` are left out; files are read here unless cached."""
+        self.keys = tuple(key for key in slice_keys(studies, cache, data.grid) if key in image_labels.tags)
         self.image_labels_array: UInt8[np.ndarray, "n cls"] = image_labels.array(self.keys)
         """Multi-hot labels by index, for samplers."""
         self._frames: dict[tuple[str, str], Frame] = {

@@ -99,3 +99,12 @@ def load_reference(path: Path, like: Volume, task: Task) -> LabelMap3D:
         return task.from_codes(mask.array)
     except ValueError as error:
         raise DatasetError(f"{path}: {error}") from error
+
+
+@dataclass(frozen=True)
+class StudySet:
+    """The studies of a data set, and the masks that there are, for scoring alone."""
+
+    studies: tuple[Study, ...]
+    references: Mapping[str, Path]
+    """Mask file by ``case_id``; not every volume needs one."""

@@ -8,10 +8,11 @@ from typing import Literal
 import torch
 from jaxtyping import Float32
 
-from medwsss.config.data import DataConfig, PhotographDataConfig, VolumeDataConfig
+from medwsss.config.data import DataConfig, FolderDataConfig, PhotographDataConfig, VolumeDataConfig
 from medwsss.config.pretraining import PretrainingConfig
 from medwsss.data import IMAGE_SETS
 from medwsss.data.acdc import find_studies
+from medwsss.data.folder import folder_studies
 from medwsss.data.image_labels import ImageLabels
 from medwsss.data.loading import split_origin, volume_split
 from medwsss.data.photographs import PhotographSet, check_files, listed_split
@@ -19,6 +20,7 @@ from medwsss.data.sample import Draw, Sample, SliceKey, TrainingSet, photograph_
 from medwsss.data.slice_cache import SliceCache
 from medwsss.data.splits import Split
 from medwsss.data.study import Frame, Study
+from medwsss.data.study_table import read_study_table
 from medwsss.data.transforms import TrainingTransform, channels_of
 from medwsss.volumes.io import load_volume
 
@@ -111,7 +113,7 @@ def _between(study: Study, which: Literal["ed-es", "all"]) -> Iterator[tuple[str
 
 
 def _volumes(config: VolumeDataConfig, root: Path, pretraining: PretrainingConfig) -> UnlabelledData:
-    studies = find_studies(root)
+    studies = _studies(config, root)
     split = volume_split(config, studies)
     chosen = {*split.train, *(split.held_out if pretraining.all_patients else ())}
     frames = frames_of([study for study in studies if study.patient in chosen], pretraining.frames)
@@ -143,6 +145,12 @@ def _photographs(config: PhotographDataConfig, root: Path, pretraining: Pretrain
         split_source=lists,
         seen=_seen(f"{len(samples)} photographs", split, "images", pretraining),
     )
+
+
+def _studies(config: VolumeDataConfig, root: Path) -> Sequence[Study]:
+    if isinstance(config, FolderDataConfig) and config.tags is not None:
+        return folder_studies(root, read_study_table(config.tags, config.classes)).studies
+    return find_studies(root)
 
 
 def _seen(samples: str, split: Split, members: str, pretraining: PretrainingConfig) -> str:

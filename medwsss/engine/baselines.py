@@ -127,6 +127,8 @@ def _fitting(mask: Mask3D | None, like: Volume) -> Mask3D | None:
 
 
 def _from_phases(name: str, study: Study) -> Mask3D | None:
+    if not study.frames.keys() >= set(PHASES):
+        return None
     ed, es = (load_frame(study.frames[phase]) for phase in PHASES)
     return TRAINING_FREE[name](ed, es) if ed.grid == es.grid else None
 

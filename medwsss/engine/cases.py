@@ -2,16 +2,16 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from medwsss.data.acdc import find_studies, reference_masks
-from medwsss.data.study import Frame, Study, case_id
+from medwsss.data.layouts import study_set
+from medwsss.data.study import Frame, Study, StudySet, case_id
 from medwsss.errors import EvaluationError
-from medwsss.labels import ACDC_TASKS, Task
+from medwsss.labels import ACDC_TASKS, BACKGROUND, BACKGROUND_NAME, OWN_TASK, Task, own_task, parsed_codes
 from medwsss.metrics.results import Sources
 from medwsss.volumes.io import ITK_SUFFIXES, NIFTI_SUFFIXES, load_label_volume, volume_stem
 
@@ -65,40 +65,44 @@ def pair_cases(
     images: Path | None = None,
     prediction_codes: str | None = None,
     truth_codes: str | None = None,
+    studies: Sequence[Study] | None = None,
+    references: Mapping[str, Path] | None = None,
 ) -> Pairing:
     """Match label files by name, ignoring a suffix _gt, _seg, _label or _pred.
 
-    ``truth`` and ``images`` may be ACDC folders, which also tell patient, phase and group. Codes such as
-    ``"1=LV,2=MYO"`` say what the numbers mean; without them the reference holds ACDC codes, and the predictions hold
-    the labels of the task if their prediction.json says so or no number is larger than the number of classes, and
-    ACDC codes otherwise.
+    ``truth`` and ``images`` may be data sets (ACDC, or studies with a table), which also tell patient, phase and
+    group; ``studies`` and ``references`` are such a data set where it has been read already. Codes such as
+    ``"1=LV,2=MYO"`` say what the numbers mean; without them the reference holds ACDC codes, or the labels of the user's
+    own classes, and the predictions hold the labels of the task if their prediction.json says so or no number is
+    larger than the number of classes, and ACDC codes otherwise.
 
     Raises:
         EvaluationError: a folder is missing or empty, names are ambiguous, nothing matches, or codes make no sense.
         DatasetError: an ACDC folder is damaged.
     """
-    studies = _studies(images) | _studies(truth)
-    found = _by_case(label_files(predictions), studies)
-    references = label_files(truth)
+    by_name = _by_name(_studies(images) + _studies(truth) if studies is None else studies)
+    found = _by_case(label_files(predictions), by_name)
+    references = label_files(truth) if references is None else references
     names = sorted(found.keys() & references.keys())
     if not names:
         raise EvaluationError(_nothing_matches(predictions, truth, found, references))
     record = _prediction_record(predictions)
     codes_present = _codes_present(found[name] for name in names)
-    task = _chosen_task(task, record, prediction_codes, codes_present)
-    codes = _prediction_codes(task, record, prediction_codes, codes_present)
-    truth_table = _explicit_codes(task, truth_codes) if truth_codes else _Codes(ACDC_TASKS[task], _ACDC_WORDS)
-    pictures = {name: Frame(path, 1) for name, path in _image_files(images).items()}
+    tasks = ACDC_TASKS if record.own is None else {**ACDC_TASKS, OWN_TASK: record.own}
+    task = _chosen_task(task, tasks, record, prediction_codes, codes_present)
+    codes = _prediction_codes(tasks[task], record, prediction_codes, codes_present)
+    truth_table = _explicit_codes(tasks[task], truth_codes) if truth_codes else _reference_codes(tasks[task])
+    pictures = {name: Frame(path, None) for name, path in _image_files(images).items()}
     cases = tuple(
-        _case(name, found[name], references[name], codes.task, truth_table.task, studies, pictures) for name in names
+        _case(name, found[name], references[name], codes.task, truth_table.task, by_name, pictures) for name in names
     )
     sources = Sources(
         predictions=str(predictions),
         references=str(truth),
         prediction_codes=codes.words,
         reference_codes=truth_table.words,
-        tags=record.get("tags", "not known"),
-        checkpoint=_CHECKPOINTS.get(record.get("checkpoint", ""), "not known"),
+        tags=record.tags,
+        checkpoint=_CHECKPOINTS.get(record.checkpoint, "not known"),
         unmatched_predictions=tuple(sorted(found.keys() - references.keys())),
         unmatched_references=tuple(sorted(references.keys() - found.keys())),
     )
@@ -118,8 +122,8 @@ def label_files(root: Path) -> dict[str, Path]:
         return {_label_name(root): root}
     if not root.is_dir():
         raise EvaluationError(f"{root} is neither a file nor a folder: pass label files (.nii or .nii.gz)")
-    if _is_acdc(root):
-        return reference_masks(root)
+    if (there := study_set(root)) is not None:
+        return dict(there.references)
     files: dict[str, list[Path]] = {}
     for path in _volume_files(root):
         if not _OTHER_MAPS.search(volume_stem(path)):
@@ -150,7 +154,7 @@ def _label_name(path: Path) -> str:
 
 def _image_files(folder: Path | None) -> dict[str, Path]:
     """Images by case name; nothing without a folder, and an ACDC folder is read through its studies instead."""
-    if folder is None or _is_acdc(folder):
+    if folder is None or _known(folder) is not None:
         return {}
     if not folder.is_dir():
         raise EvaluationError(f"{folder} is not a folder: pass the folder of images with --images")
@@ -158,14 +162,17 @@ def _image_files(folder: Path | None) -> dict[str, Path]:
     return {_IMAGE_SUFFIX.sub("", volume_stem(path)): path for path in paths}
 
 
-def _is_acdc(root: Path) -> bool:
-    return any(next(root.glob(f"{part}patient*/Info.cfg"), None) for part in ("", "training/", "testing/"))
+def _known(root: Path | None) -> StudySet | None:
+    return None if root is None or not root.is_dir() else study_set(root)
 
 
-def _studies(root: Path | None) -> dict[str, tuple[Study, str]]:
-    if root is None or not _is_acdc(root):
-        return {}
-    return {case_id(study, phase): (study, phase) for study in find_studies(root) for phase in study.frames}
+def _studies(root: Path | None) -> tuple[Study, ...]:
+    known = _known(root)
+    return () if known is None else known.studies
+
+
+def _by_name(studies: Sequence[Study]) -> dict[str, tuple[Study, str]]:
+    return {case_id(study, phase): (study, phase) for study in studies for phase in study.frames}
 
 
 def _by_case(files: Mapping[str, Path], studies: Mapping[str, tuple[Study, str]]) -> dict[str, Path]:
@@ -227,20 +234,30 @@ _CHECKPOINTS = {
 }
 
 
-def _prediction_record(predictions: Path) -> dict[str, str]:
-    """Task, tags and checkpoint that ``medwsss predict`` left beside its files; empty for other programs' folders."""
+@dataclass(frozen=True)
+class _Record:
+    """What ``medwsss predict`` left beside its files; for other programs' folders nothing is known."""
+
+    task: str | None = None
+    tags: str = "not known"
+    checkpoint: str = ""
+    own: Task | None = None
+    """The user's own classes that were predicted, where they are none of ACDC's tasks."""
+
+
+def _prediction_record(predictions: Path) -> _Record:
     path = (predictions if predictions.is_dir() else predictions.parent) / PREDICTION_RECORD
     if not path.is_file():
-        return {}
+        return _Record()
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        task, tags = str(record["task"]), record.get("tags")
+        task, tags, classes = str(record["task"]), record.get("tags"), record.get("classes")
+        own = own_task([str(name) for name in classes]) if task == OWN_TASK else None
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise EvaluationError(f"{path} is not a record of medwsss predict: remove it, or predict again") from error
-    if task not in ACDC_TASKS:
+    if task not in (*ACDC_TASKS, OWN_TASK):
         raise EvaluationError(f"{path} names task {task!r}, known are {', '.join(ACDC_TASKS)}: predict again")
-    checkpoint = str(record.get("checkpoint"))
-    return {"task": task, "tags": "not known" if tags is None else str(tags), "checkpoint": checkpoint}
+    return _Record(task, "not known" if tags is None else str(tags), str(record.get("checkpoint")), own)
 
 
 def _codes_present(paths: Iterable[Path]) -> set[int]:
@@ -250,53 +267,65 @@ def _codes_present(paths: Iterable[Path]) -> set[int]:
     return present
 
 
-def _chosen_task(task: str | None, record: Mapping[str, str], codes: str | None, present: set[int]) -> str:
-    if task is not None and task not in ACDC_TASKS:
-        raise EvaluationError(f"unknown task {task!r}: choose {', '.join(ACDC_TASKS)}")
+def _chosen_task(
+    task: str | None, tasks: Mapping[str, Task], record: _Record, codes: str | None, present: set[int]
+) -> str:
+    if task is not None and task not in tasks:
+        raise EvaluationError(f"unknown task {task!r}: choose {', '.join(tasks)}")
     if task is not None:
         return task
-    if codes is not None:
+    if codes is not None and record.own is None:
         named = {name.lower() for name in _parsed(codes).values()}
         return "heart" if "heart" in named else "multi" if named & {"rv", "myo"} else "lv"
-    return record.get("task") or ("multi" if present & {2, 3} else "heart")
+    return record.task or ("multi" if present & {2, 3} else "heart")
 
 
-def _prediction_codes(task: str, record: Mapping[str, str], codes: str | None, present: set[int]) -> _Codes:
-    labels = ACDC_TASKS[task].labels
+def _prediction_codes(task: Task, record: _Record, codes: str | None, present: set[int]) -> _Codes:
+    labels = task.labels
     own = Task(labels, {label: label for label in range(labels.num_classes)})
     own_words = f"labels of the task ({', '.join(f'{i} {name}' for i, name in enumerate(labels.names, start=1))})"
     if codes is not None:
         return _explicit_codes(task, codes)
-    predicted = record.get("task")
-    if predicted == task:
+    if record.task == labels.name:
         return _Codes(own, f"{own_words}, as {PREDICTION_RECORD} says")
-    if predicted not in (None, "multi"):
-        raise EvaluationError(f"the predictions hold task {predicted}, they cannot be evaluated as {task}")
-    if predicted is None and max(present) < labels.num_classes:
+    if record.task not in (None, "multi"):
+        raise EvaluationError(f"the predictions hold task {record.task}, they cannot be evaluated as {labels.name}")
+    if record.task is None and max(present) < labels.num_classes:
         return _Codes(own, f"{own_words}, because no prediction holds a larger number")
-    reason = f"{PREDICTION_RECORD} says task multi" if predicted else f"the predictions hold {max(present)}"
-    return _Codes(ACDC_TASKS[task], f"{_ACDC_WORDS}, because {reason}")
+    reason = f"{PREDICTION_RECORD} says task multi" if record.task else f"the predictions hold {max(present)}"
+    return _Codes(task, f"{_ACDC_WORDS}, because {reason}")
 
 
-def _explicit_codes(task: str, text: str) -> _Codes:
+def _reference_codes(task: Task) -> _Codes:
+    """What references hold where nobody says: ACDC's codes, or the labels of the user's own classes."""
+    if task.labels.name != OWN_TASK:
+        return _Codes(task, _ACDC_WORDS)
+    listed = ", ".join(f"{label} {name}" for label, name in enumerate(task.labels.names, start=1))
+    return _Codes(task, f"labels of the classes ({listed})")
+
+
+def _explicit_codes(task: Task, text: str) -> _Codes:
     table = {0: 0} | {code: _label(task, name) for code, name in _parsed(text).items()}
-    return _Codes(Task(ACDC_TASKS[task].labels, table), f"as given: {text}")
+    return _Codes(Task(task.labels, table), f"as given: {text}")
 
 
 def _parsed(text: str) -> dict[int, str]:
-    pairs = [part.split("=") for part in text.replace(" ", "").split(",") if part]
-    if not pairs or not all(len(pair) == 2 and pair[0].isdecimal() and int(pair[0]) <= 255 for pair in pairs):
-        raise EvaluationError(f"codes {text!r} cannot be read: write them like 1=LV,2=MYO,3=RV")
-    return {int(code): name for code, name in pairs}
+    try:
+        return parsed_codes(text)
+    except ValueError as error:
+        raise EvaluationError(str(error)) from None
 
 
-def _label(task: str, name: str) -> int:
+def _label(task: Task, name: str) -> int:
     """Label of a structure in a task; structures that the task does not hold become background."""
-    own = {known.lower(): label for label, known in enumerate(ACDC_TASKS[task].labels.names, start=1)}
+    own = {known.lower(): label for label, known in enumerate(task.labels.names, start=1)}
     if name.lower() in own:
         return own[name.lower()]
-    if name.lower() in ACDC_STRUCTURES:
-        return ACDC_TASKS[task].codes[ACDC_STRUCTURES[name.lower()]]
-    if name.lower() == "background":
-        return 0
-    raise EvaluationError(f"task {task} has no structure {name!r}: choose RV, MYO, LV, background or {', '.join(own)}")
+    if name.lower() in ACDC_STRUCTURES and task.labels.name != OWN_TASK:
+        return task.codes[ACDC_STRUCTURES[name.lower()]]
+    if name.lower() == BACKGROUND_NAME:
+        return BACKGROUND
+    known = "RV, MYO, LV, " if task.labels.name != OWN_TASK else ""
+    raise EvaluationError(
+        f"task {task.labels.name} has no structure {name!r}: choose {known}background or {', '.join(own)}"
+    )

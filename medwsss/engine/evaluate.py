@@ -20,7 +20,7 @@ from medwsss.engine.baselines import BaselineScores, Target, score_baselines
 from medwsss.engine.cases import Case
 from medwsss.engine.clinical import clinical_numbers
 from medwsss.errors import EvaluationError, MedwsssWarning
-from medwsss.labels import ACDC_TASKS, Task
+from medwsss.labels import Task
 from medwsss.metrics.confusion import confusion_matrix
 from medwsss.metrics.dice import volume_ml
 from medwsss.metrics.results import (
@@ -75,7 +75,7 @@ def evaluate_cases(
     """
     if not cases:
         raise EvaluationError("there is no case to evaluate")
-    bootstrap, classes = Bootstrap(resamples, seed), ACDC_TASKS[task].labels.names
+    bootstrap, classes = Bootstrap(resamples, seed), cases[0].reference_codes.labels.names
     with _told() as told:
         pairs = [load_pair(case) for case in cases]
         counts = [slice_matrices(pair, len(classes) + 1, device) for pair in pairs]

@@ -126,7 +126,7 @@ def predict_item(
         for file, written in _outputs(item.name, results, cams, like=volume, labels=labels, maps=maps):
             _save(written, out / file)
     except BaseException:  # an interruption, too: a case is there with all its maps or not at all
-        for path in _result_files(out, item.name):
+        for path in _result_files(out, item.name, labels.names):
             path.unlink()
         raise
     return tuple(
@@ -262,9 +262,11 @@ def tags_of(item: Item, frame: Volume, image_labels: ImageLabels) -> Float32[np.
     return image_labels.array(keys).astype(np.float32)
 
 
-def _result_files(out: Path, name: str) -> list[Path]:
-    """Everything there is of a case, also of another task."""
-    shown = {"uncertainty", "background"}.union(*(task.labels.names for task in ACDC_TASKS.values()))
+def _result_files(out: Path, name: str, classes: Sequence[str] = ()) -> list[Path]:
+    """Everything there is of a case, with these classes, those of the last prediction or those of an ACDC task."""
+    recorded = _record(out).get("classes")
+    shown = {"uncertainty", "background", *classes, *(map(str, recorded) if isinstance(recorded, list) else ())}
+    shown = shown.union(*(task.labels.names for task in ACDC_TASKS.values()))
     maps = [map_file(folder, name, what) for folder in MAPS for what in sorted(shown)]
     return [path for file in (_label_file(name), *maps) if os.path.lexists(path := out / file)]
 

@@ -90,7 +90,7 @@ def study_seeds(study: Study, data: VolumeData, config: CineConfig, *, image_lab
         else:
             keys = [SliceKey(study.patient, phase, index) for index in range(len(stacks[phase]))]
             codes = found.diastole if phase == "ED" else found.systole
-            labels = data.task.from_codes(gated_by_tags(codes, present_codes(keys, image_labels, data.task)))
+            labels = data.cine_task.from_codes(gated_by_tags(codes, present_codes(keys, image_labels, data.cine_task)))
             confidence = edge_confidence(labels, spacing_mm=grid.spacing_mm, edge_mm=config.confidence.edge_mm)
         phases[phase] = PhaseSeeds(_native(labels, volumes[phase]), _native(confidence, volumes[phase]))
     return StudySeeds(phases, reasons)

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from medwsss.data.study import Study
 from medwsss.engine.cases import Case, pair_cases
 from medwsss.engine.clinical import body_surfaces
 from medwsss.engine.evaluate import LabelPair, overlay_slices
 from medwsss.engine.quality import read_findings
 from medwsss.errors import EvaluationError
-from medwsss.labels import ACDC_TASKS
 from medwsss.metrics.clinical import clinical_values
 from medwsss.metrics.dice import volume_ml
 from medwsss.metrics.results import Overlay, Unscored
@@ -22,16 +22,21 @@ RANKS = ("lowest", "median", "highest")
 
 
 def describe_predictions(
-    predictions: Path, *, images: Path | None = None, task: str | None = None, codes: str | None = None
+    predictions: Path,
+    *,
+    images: Path | None = None,
+    task: str | None = None,
+    codes: str | None = None,
+    studies: Sequence[Study] | None = None,
 ) -> Unscored:
-    """Everything a report without masks says; ``images``, ``task`` and ``codes`` as in ``pair_cases``.
+    """Everything a report without masks says; all arguments as in ``pair_cases``.
 
     Raises:
         EvaluationError: there is no prediction, its numbers make no sense, or images do not fit.
         VolumeError, DatasetError: a file cannot be read.
     """
-    pairing = pair_cases(predictions, predictions, task=task, images=images, prediction_codes=codes)
-    classes = ACDC_TASKS[pairing.task].labels.names
+    pairing = pair_cases(predictions, predictions, task=task, images=images, prediction_codes=codes, studies=studies)
+    classes = pairing.cases[0].prediction_codes.labels.names
     loaded = {case.name: _loaded(case) for case in pairing.cases}
     rows = [
         {"case": case.name, "patient": case.patient, "phase": case.phase, "group": case.group, "class": name,

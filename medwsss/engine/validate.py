@@ -6,7 +6,6 @@ from functools import partial
 import torch
 
 from medwsss.config.training import InferenceConfig
-from medwsss.data.acdc import reference_masks
 from medwsss.data.loading import VolumeData
 from medwsss.data.photographs import PhotographData
 from medwsss.data.prepared import PreparedData
@@ -25,9 +24,8 @@ def validation_of(
     """
     match data:
         case VolumeData():
-            references = reference_masks(data.root)
-            check_references(data, references)
-            return partial(volume_scores, data=data, references=references, inference=inference, device=device)
+            check_references(data)
+            return partial(volume_scores, data=data, inference=inference, device=device)
         case PhotographData():
             names = validation_names(data)
             check_images(data, names)

@@ -1,8 +1,7 @@
 """Scores on held-out patients: volume-level Dice where masks exist, else how well tags are told."""
 
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -18,14 +17,14 @@ from medwsss.metrics.dice import dice
 
 
 def volume_scores(
-    method: Method, data: VolumeData, references: Mapping[str, Path], inference: InferenceConfig, device: torch.device
+    method: Method, data: VolumeData, inference: InferenceConfig, device: torch.device
 ) -> dict[str, float]:
     """Mean over held-out volumes: ``dice_<class>`` (no tags used) and ``tag_log_likelihood``.
 
     ``score``, which picks the best checkpoint, is the mean Dice over classes; without references it is the tags' log
     likelihood per slice and class, so that training on data without any mask still has a best checkpoint.
 
-    ``references`` holds the mask file of each case; cases without one are scored by their tags alone.
+    Cases without a mask are scored by their tags alone.
     """
     found: dict[str, list[float]] = {f"dice_{name}": [] for name in data.labels.names}
     found["tag_log_likelihood"] = []
@@ -42,9 +41,8 @@ def volume_scores(
             )
             keys = [SliceKey(study.patient, phase, index) for index in range(len(result.tag_probs))]
             if all(key in data.image_labels.tags for key in keys):
-                tags = data.image_labels.array(keys)
-                found["tag_log_likelihood"].append(log_likelihood(result.tag_probs, tags))
-            reference = references.get(case_id(study, phase))
+                found["tag_log_likelihood"].append(log_likelihood(*data.image_labels.told(keys, result.tag_probs)))
+            reference = data.references.get(case_id(study, phase))
             if reference is not None:
                 truth = load_reference(reference, volume, data.task)
                 for label, name in enumerate(data.labels.names, start=1):
@@ -54,7 +52,7 @@ def volume_scores(
     return scores | {"score": scores["tag_log_likelihood"] if math.isnan(overall) else overall}
 
 
-def check_references(data: VolumeData, references: Mapping[str, Path]) -> None:
+def check_references(data: VolumeData) -> None:
     """Open every mask that validation will need, so that a bad one stops a run before it starts, not hours later.
 
     Raises:
@@ -63,7 +61,7 @@ def check_references(data: VolumeData, references: Mapping[str, Path]) -> None:
     """
     for study in data.held_out:
         for phase in study.frames:
-            path = references.get(case_id(study, phase))
+            path = data.references.get(case_id(study, phase))
             if path is not None:
                 load_reference(path, load_frame(study.frames[phase]), data.task)
 

@@ -13,7 +13,6 @@ from medwsss.config.loading import load_config, read_layer
 from medwsss.engine.predict import claim_outputs, file_items, predict_item
 from medwsss.engine.quality import CaseQuality, write_quality
 from medwsss.errors import CheckpointError
-from medwsss.labels import ACDC_TASKS
 from medwsss.methods import build_method
 
 
@@ -31,7 +30,7 @@ class BundleNetwork(nn.Module):
         self.config = load_config([read_layer(Path(config_file))])
         assert isinstance(self.config.data, VolumeDataConfig)  # others are not exported
         self.data = self.config.data
-        self.labels = ACDC_TASKS[self.data.task].labels
+        self.labels = self.data.segmented.labels
         self.method = build_method(self.config, self.labels)
         try:
             self.method.load_state_dict(load_file(weights_file))

@@ -86,6 +86,25 @@ def load_label_volume(path: Path | str) -> Volume:
     return labels.frame(0) if labels.frames == 1 else labels
 
 
+def time_points(path: Path | str) -> int:
+    """How many 3D volumes a file holds, by its header alone.
+
+    Raises:
+        VolumeError: as ``load_volume``, as far as the header tells.
+    """
+    path = Path(path)
+    suffix = _checked_suffix(path)
+    if suffix in ITK_SUFFIXES:
+        return load_volume(path).frames
+    try:
+        with _open(path) as stream:
+            header = _nifti_header(path, stream.read(_HEADER_BYTES))
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise VolumeError(f"{path}: damaged NIfTI file ({_one_line(error)}); copy or export it again") from error
+    shape = _checked_shape(path, header.get_data_shape())
+    return shape[3] if len(shape) == 4 else 1
+
+
 def save_volume(volume: Volume, path: Path | str, *, description: str = "") -> None:
     """Write NIfTI-1 (.nii or .nii.gz) with the volume's dtype, affine, spacing, units and form codes; bool as uint8.
 
@@ -128,13 +147,7 @@ def _suffix(path: Path) -> str:
 
 
 def _read(path: Path) -> Volume:
-    suffix = _suffix(path)
-    if not suffix:
-        raise VolumeError(f"{path}: unknown kind of file; medwsss reads {', '.join(NIFTI_SUFFIXES + ITK_SUFFIXES)}")
-    if not path.is_file():
-        raise VolumeError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise VolumeError(f"{path}: the file is empty; copy it again")
+    suffix = _checked_suffix(path)
     array, geometry = _read_nifti(path) if suffix in NIFTI_SUFFIXES else _read_itk(path)
     return Volume(
         np.require(array, requirements="W"),
@@ -144,6 +157,18 @@ def _read(path: Path) -> Volume:
         geometry.frame_spacing,
         geometry.form_codes,
     )
+
+
+def _checked_suffix(path: Path) -> str:
+    """The suffix of a file that is there and not empty, and of a kind that can be read."""
+    suffix = _suffix(path)
+    if not suffix:
+        raise VolumeError(f"{path}: unknown kind of file; medwsss reads {', '.join(NIFTI_SUFFIXES + ITK_SUFFIXES)}")
+    if not path.is_file():
+        raise VolumeError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise VolumeError(f"{path}: the file is empty; copy it again")
+    return suffix
 
 
 # --- NIfTI -----------------------------------------------------------------------------------------------------------

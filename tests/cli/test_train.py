@@ -4,14 +4,14 @@ import pytest
 from fakes.acdc import fake_patients, write_acdc
 
 from medwsss.cli.train import loaded_data, resolved_config
-from medwsss.config.data import VolumeDataConfig
+from medwsss.config.data import AcdcDataConfig
 from medwsss.data.acdc import reference_masks
 from medwsss.data.image_labels import write_image_labels
 from medwsss.errors import ConfigError
 
 
 def test_going_on_with_a_run_reads_its_own_tags_and_opens_no_mask(tmp_path: Path) -> None:
-    root, config = write_acdc(tmp_path / "data", fake_patients(5)), VolumeDataConfig(cache_dir=tmp_path / "cache")
+    root, config = write_acdc(tmp_path / "data", fake_patients(5)), AcdcDataConfig(cache_dir=tmp_path / "cache")
     first = loaded_data(config, root, tags=None)
     write_image_labels(first.image_labels, tmp_path / "tags.csv")
     for path in reference_masks(root).values():

@@ -162,7 +162,7 @@ def test_naming_another_data_set_starts_its_section_afresh() -> None:
     [
         (["data.name=voc", "data.task=heart"], "unknown setting 'data.task' of voc"),
         (["method.dekoder=1"], "unknown setting 'method.dekoder' of unia; did you mean 'decoder'?"),
-        (["data.name=vok"], "unknown data.name 'vok'; did you mean 'voc'? (there are acdc, voc, coco)"),
+        (["data.name=vok"], "unknown data.name 'vok'; did you mean 'voc'? (there are acdc, folder, voc, coco)"),
         (
             ["method.name=unai"],
             "unknown method.name 'unai'; did you mean 'unia'? (there are unia, cam, usage, retrain, seeds)",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fakes.acdc import fake_patients, write_acdc
 
-from medwsss.config.data import GridConfig, SplitConfig, VolumeDataConfig
+from medwsss.config.data import AcdcDataConfig, GridConfig, SplitConfig
 from medwsss.data import VOLUME_SETS
 from medwsss.data.acdc import reference_masks
 from medwsss.data.loading import load_acdc
@@ -19,11 +19,11 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> VolumeDataConfig:
-    return VolumeDataConfig(task="lv", cache_dir=tmp_path / "cache", grid=GridConfig(crop=32))
+def config(tmp_path: Path) -> AcdcDataConfig:
+    return AcdcDataConfig(task="lv", cache_dir=tmp_path / "cache", grid=GridConfig(crop=32))
 
 
-def with_split(config: VolumeDataConfig, tmp_path: Path, split: Split) -> VolumeDataConfig:
+def with_split(config: AcdcDataConfig, tmp_path: Path, split: Split) -> AcdcDataConfig:
     write_split(split, tmp_path / "split.json")
     return config.model_copy(update={"split": SplitConfig(file=tmp_path / "split.json")})
 
@@ -38,7 +38,7 @@ def test_acdc_is_found_by_name() -> None:
 
 
 def test_patients_are_split_and_tags_are_written_for_all_of_them(
-    tmp_path: Path, root: Path, config: VolumeDataConfig
+    tmp_path: Path, root: Path, config: AcdcDataConfig
 ) -> None:
     data = load_acdc(config, root, tmp_path / "run" / "tags.csv")
     assert data.labels.names == ("LV",)
@@ -50,14 +50,14 @@ def test_patients_are_split_and_tags_are_written_for_all_of_them(
     assert data.tags_source.startswith("derived from the reference masks")
 
 
-def test_the_training_set_holds_training_patients_only(tmp_path: Path, root: Path, config: VolumeDataConfig) -> None:
+def test_the_training_set_holds_training_patients_only(tmp_path: Path, root: Path, config: AcdcDataConfig) -> None:
     data = load_acdc(config, root, tmp_path / "tags.csv")
     slices = data.training_set()
     assert {key.patient for key in slices.keys} == set(data.split.train)
     np.testing.assert_array_equal(slices.image_labels_array[:4], [[0], [0], [1], [1]])
 
 
-def test_with_a_table_no_mask_is_needed_from_the_start(tmp_path: Path, root: Path, config: VolumeDataConfig) -> None:
+def test_with_a_table_no_mask_is_needed_from_the_start(tmp_path: Path, root: Path, config: AcdcDataConfig) -> None:
     load_acdc(config, root, tmp_path / "tags.csv")
     without_masks(root)
     data = load_acdc(config.model_copy(update={"tags": tmp_path / "tags.csv"}), root, tmp_path / "unused.csv")
@@ -67,7 +67,7 @@ def test_with_a_table_no_mask_is_needed_from_the_start(tmp_path: Path, root: Pat
 
 
 def test_held_out_patients_may_lack_rows_but_training_patients_may_not(
-    tmp_path: Path, root: Path, config: VolumeDataConfig
+    tmp_path: Path, root: Path, config: AcdcDataConfig
 ) -> None:
     load_acdc(config, root, tmp_path / "tags.csv")
     rows = (tmp_path / "tags.csv").read_text().splitlines(keepends=True)
@@ -83,7 +83,7 @@ def test_held_out_patients_may_lack_rows_but_training_patients_may_not(
         load_acdc(lacking, root, tmp_path / "unused.csv")
 
 
-def test_a_split_file_replaces_the_draw(tmp_path: Path, root: Path, config: VolumeDataConfig) -> None:
+def test_a_split_file_replaces_the_draw(tmp_path: Path, root: Path, config: AcdcDataConfig) -> None:
     split = Split(("patient001",), tuple(f"patient00{i}" for i in range(2, 6)), seed=4)
     data = load_acdc(with_split(config, tmp_path, split), root, tmp_path / "tags.csv")
     assert data.split == split
@@ -91,7 +91,7 @@ def test_a_split_file_replaces_the_draw(tmp_path: Path, root: Path, config: Volu
 
 
 def test_a_split_of_another_data_set_is_refused_before_anything_is_written(
-    tmp_path: Path, root: Path, config: VolumeDataConfig
+    tmp_path: Path, root: Path, config: AcdcDataConfig
 ) -> None:
     config = with_split(config, tmp_path, Split(("patient001",), ("patient099",), seed=0))
     with pytest.raises(SplitError, match="patient099 is in the split but not in the data set"):
@@ -99,9 +99,7 @@ def test_a_split_of_another_data_set_is_refused_before_anything_is_written(
     assert not (tmp_path / "tags.csv").exists()
 
 
-def test_patients_that_a_split_file_leaves_out_are_counted(
-    tmp_path: Path, root: Path, config: VolumeDataConfig
-) -> None:
+def test_patients_that_a_split_file_leaves_out_are_counted(tmp_path: Path, root: Path, config: AcdcDataConfig) -> None:
     config = with_split(config, tmp_path, Split(("patient001",), ("patient002",), seed=0))
     with pytest.warns(MedwsssWarning, match=r"3 patients are in neither part of .*first patient003"):
         data = load_acdc(config, root, tmp_path / "tags.csv")

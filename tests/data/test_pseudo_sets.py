@@ -10,11 +10,11 @@ from fakes.voc import write_voc
 from torch.utils.data import DataLoader
 
 from medwsss.config.data import (
+    AcdcDataConfig,
     AugmentationConfig,
     GridConfig,
     PhotographAugmentationConfig,
     PhotographDataConfig,
-    VolumeDataConfig,
 )
 from medwsss.data.acdc import reference_masks
 from medwsss.data.image_files import photograph_size, write_grey_image, write_label_image
@@ -48,7 +48,7 @@ def empty_folder(root: Path, data: PreparedData, names: tuple[str, ...], *, data
 
 def volumes(tmp_path: Path, patients: tuple[FakePatient, ...] = fake_patients(5), **changes: object) -> VolumeData:
     settings = {"grid": GridConfig(crop=48), "augmentation": STILL_SLICES, "cache_dir": tmp_path / "cache", **changes}
-    config = VolumeDataConfig(task="multi").model_copy(update=settings)
+    config = AcdcDataConfig(task="multi").model_copy(update=settings)
     return load_acdc(config, write_acdc(tmp_path / "acdc", patients), tmp_path / "tags.csv")
 
 

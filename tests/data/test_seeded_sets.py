@@ -6,7 +6,7 @@ import pytest
 import torch
 from fakes.acdc import fake_patients, write_acdc
 
-from medwsss.config.data import AugmentationConfig, GridConfig, VolumeDataConfig
+from medwsss.config.data import AcdcDataConfig, AugmentationConfig, GridConfig
 from medwsss.data.acdc import reference_masks
 from medwsss.data.loading import VolumeData, load_acdc
 from medwsss.data.pseudo_folder import LABELS, WEIGHTS, PseudoFolder, PseudoRecord, write_pseudo_record
@@ -19,7 +19,7 @@ from medwsss.volumes.io import load_label_volume, save_volume
 
 
 def volumes(tmp_path: Path) -> VolumeData:
-    config = VolumeDataConfig(task="multi", grid=GridConfig(crop=48), cache_dir=tmp_path / "cache")
+    config = AcdcDataConfig(task="multi", grid=GridConfig(crop=48), cache_dir=tmp_path / "cache")
     moving = config.model_copy(update={"augmentation": AugmentationConfig()})
     return load_acdc(moving, write_acdc(tmp_path / "acdc", fake_patients(5)), tmp_path / "tags.csv")
 

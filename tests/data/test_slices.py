@@ -6,7 +6,7 @@ import torch
 from fakes.acdc import FakePatient, write_acdc
 from torch.utils.data import DataLoader
 
-from medwsss.config.data import AugmentationConfig, GridConfig, VolumeDataConfig
+from medwsss.config.data import AcdcDataConfig, AugmentationConfig, GridConfig
 from medwsss.data import study
 from medwsss.data.acdc import find_studies, reference_masks
 from medwsss.data.image_labels import image_labels_from_masks
@@ -18,10 +18,10 @@ from medwsss.labels import ACDC_TASKS
 STILL = AugmentationConfig(
     flip_probability=0.0, rotation_degrees=0.0, zoom=(1.0, 1.0), intensity_scale=0.0, gamma=(1.0, 1.0)
 )
-CONFIG = VolumeDataConfig(task="multi", grid=GridConfig(crop=48), augmentation=STILL)
+CONFIG = AcdcDataConfig(task="multi", grid=GridConfig(crop=48), augmentation=STILL)
 
 
-def dataset(tmp_path: Path, config: VolumeDataConfig = CONFIG, patients: tuple[FakePatient, ...] = ()) -> SliceDataset:
+def dataset(tmp_path: Path, config: AcdcDataConfig = CONFIG, patients: tuple[FakePatient, ...] = ()) -> SliceDataset:
     root = tmp_path / "data"
     studies = find_studies(write_acdc(root, patients or (FakePatient(), FakePatient(number=2))))
     tags = image_labels_from_masks(studies, reference_masks(root), ACDC_TASKS[config.task])

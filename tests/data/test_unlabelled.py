@@ -5,7 +5,7 @@ import torch
 from fakes.acdc import FakePatient, fake_patients, write_acdc
 from fakes.voc import write_voc
 
-from medwsss.config.data import PhotographDataConfig, VolumeDataConfig
+from medwsss.config.data import AcdcDataConfig, PhotographDataConfig
 from medwsss.config.pretraining import PretrainingConfig
 from medwsss.data.acdc import find_studies, reference_masks
 from medwsss.data.loading import load_acdc
@@ -15,8 +15,8 @@ from medwsss.data.unlabelled import UnlabelledData, UnlabelledSlices, frames_of,
 NO_SETTINGS = PretrainingConfig()
 
 
-def config(folder: Path) -> VolumeDataConfig:
-    return VolumeDataConfig.model_validate({"cache_dir": folder / "cache", "grid": {"crop": 32}})
+def config(folder: Path) -> AcdcDataConfig:
+    return AcdcDataConfig.model_validate({"cache_dir": folder / "cache", "grid": {"crop": 32}})
 
 
 def patients_of(data: UnlabelledData) -> set[str]:

@@ -1,0 +1,206 @@
+"""The table a clinical group keeps: which studies there are, and what each of them, or each slice, shows."""
+
+import re
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medwsss.data.csv_table import Row, read_header, read_rows
+from medwsss.errors import ImageLabelsError
+
+TABLE_NAME = "studies.csv"
+"""Where the table is looked for in a folder of studies."""
+PATH_COLUMNS = ("file", "study", "path")
+CLASS_LIST_COLUMNS = ("classes", "labels")
+SLICE_COLUMNS = ("slice", "slices")
+NUMBER_COLUMNS = ("frame", "ed", "es")
+KNOWN_COLUMNS = (
+    "patient", *PATH_COLUMNS, "phase", *NUMBER_COLUMNS, *SLICE_COLUMNS, "group", "height_cm", "weight_kg", "mask",
+    *CLASS_LIST_COLUMNS,
+)  # fmt: skip
+"""Columns with a meaning of their own, in any case; every other one is a class, or a remark that is passed over."""
+
+_YES, _NO = ("1", "yes", "true", "x"), ("0", "no", "false")
+_LIST = re.compile(r"\s*[;,|/+]\s*")
+_RANGE = re.compile(r"(\d{1,5})\s*(?:[-–:]\s*(\d{1,5}))?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableRow:
+    """One line: a volume, or some slices of it, and the classes seen there."""
+
+    where: str
+    """File and line, for messages."""
+    patient: str
+    path: str
+    """Of the images, as written."""
+    phase: str
+    numbers: Mapping[str, int]
+    """Time points counted from 1, of the columns frame, ed and es that are filled."""
+    slices: range | None
+    """Counted from 0; None for the whole volume."""
+    group: str
+    height_cm: float | None
+    weight_kg: float | None
+    mask: str
+    """As written; empty where there is none."""
+    tags: tuple[int, ...]
+    """1 for the classes that are seen, in the order of the table's classes."""
+
+
+@dataclass(frozen=True)
+class StudyTable:
+    """All lines of a table."""
+
+    path: Path
+    classes: tuple[str, ...]
+    rows: tuple[TableRow, ...]
+    passed_over: tuple[str, ...]
+    """Columns that are neither known nor classes."""
+
+
+def read_study_table(path: Path, classes: Sequence[str] = ()) -> StudyTable:
+    """Read a CSV table with the columns patient, one of file and study, and classes; all else may be left out.
+
+    Classes are columns of 0 and 1 (or yes and no), or one column ``classes`` that lists what is seen, such as
+    ``LV; MYO``.
+
+    Args:
+        path: the file; UTF-8 with or without BOM; commas, semicolons or tabs between cells.
+        classes: the classes that count, in this order; none takes all that the table has, in the order it names them.
+
+    Raises:
+        ImageLabelsError: the file cannot be read, lacks a column or a class, or has a cell that cannot be understood.
+            The message names the line.
+    """
+    names = {name.lower(): name for name in read_header(path)}
+    path_column = next((column for column in PATH_COLUMNS if column in names), None)
+    if "patient" not in names or path_column is None:
+        raise ImageLabelsError(
+            f"{path} needs the columns patient and file (or study): medwsss init writes an example beside your data"
+        )
+    required = [names[column] for column in KNOWN_COLUMNS if column in names]
+    rows = [(line, _lowered(cells)) for line, cells in read_rows(path, required)]
+    if not rows:
+        raise ImageLabelsError(f"{path} has no line below its header: write one for each study")
+    listing = next((column for column in CLASS_LIST_COLUMNS if column in names), None)
+    others = [name for key, name in names.items() if key not in KNOWN_COLUMNS]
+    columns: tuple[str, ...] = ()
+    if listing is None:
+        columns = tuple(classes) or tuple(name for name in others if _is_class(name.lower(), rows))
+    told = {name.lower() for name in columns}
+    found = columns or tuple(classes) or _listed_classes(rows, str(listing))
+    if not found:
+        raise ImageLabelsError(f"{path} has no class: add a column of 0 and 1 for each, or one column named classes")
+    missing = [name for name in columns if name.lower() not in names]
+    if missing:
+        raise ImageLabelsError(f"{path} has no column {', '.join(missing)}: each class needs one, or a column classes")
+    return StudyTable(
+        path,
+        found,
+        tuple(_row(path, line, cells, path_column, found, listing) for line, cells in rows),
+        tuple(name for name in others if name.lower() not in told),
+    )
+
+
+def _lowered(cells: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): cell for name, cell in cells.items()}
+
+
+def _is_class(column: str, rows: Sequence[Row]) -> bool:
+    """Whether a column says yes or no on half of the lines or more; the others are mistakes then, and told as such."""
+    told = sum(cells[column].lower() in (*_YES, *_NO) for _, cells in rows)
+    return bool(column) and 2 * told >= len(rows)
+
+
+def _listed_classes(rows: Sequence[Row], column: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for _, cells in rows for name in _listed(cells[column])))
+
+
+def _listed(cell: str) -> list[str]:
+    names = [name for name in _LIST.split(cell.strip()) if name]
+    return [] if [name.lower() for name in names] in (["none"], ["-"]) else names
+
+
+def _row(
+    path: Path, line: int, cells: Mapping[str, str], path_column: str, classes: Sequence[str], listing: str | None
+) -> TableRow:
+    where = f"{path} line {line}"
+    patient, images = _patient(cells["patient"], where), cells[path_column]
+    if not images:
+        raise ImageLabelsError(f"{where}: {path_column} is empty: name the file or folder of the images")
+    spans = [cells[column] for column in SLICE_COLUMNS if cells.get(column)]
+    return TableRow(
+        where=where,
+        patient=patient,
+        path=images,
+        phase=_word(cells.get("phase", ""), "phase", where),
+        numbers={name: _whole(cells[name], name, where) for name in NUMBER_COLUMNS if cells.get(name)},
+        slices=_slices(spans[0], where) if spans else None,
+        group=cells.get("group", ""),
+        height_cm=_measure(cells.get("height_cm", ""), "height_cm", where),
+        weight_kg=_measure(cells.get("weight_kg", ""), "weight_kg", where),
+        mask=cells.get("mask", ""),
+        tags=_listed_tags(cells[listing], classes, where) if listing else _column_tags(cells, classes, where),
+    )
+
+
+def _patient(cell: str, where: str) -> str:
+    if not cell:
+        raise ImageLabelsError(f"{where}: patient is empty: give every patient a name of your own, such as P001")
+    return _word(cell, "patient", where)
+
+
+def _word(cell: str, column: str, where: str) -> str:
+    """A name that becomes part of file names and of tables: neither a path nor a formula."""
+    if cell.startswith(("=", "+", "-", "@")):
+        raise ImageLabelsError(f"{where}: {column} {reprlib.repr(cell)} looks like a formula: write a plain name")
+    if not cell.isprintable() or cell.startswith(".") or re.search(r'[\\/:*?"<>|]', cell):
+        raise ImageLabelsError(f"{where}: {column} {reprlib.repr(cell)} cannot be part of a file name: rename it")
+    return cell
+
+
+def _whole(cell: str, column: str, where: str) -> int:
+    if not re.fullmatch(r"0*[1-9]\d{0,4}", cell):
+        raise ImageLabelsError(f"{where}: {column} is {reprlib.repr(cell)}, it must be a time point counted from 1")
+    return int(cell)
+
+
+def _measure(cell: str, column: str, where: str) -> float | None:
+    if not cell:
+        return None
+    if not re.fullmatch(r"\d{1,3}([.,]\d{1,3})?", cell):
+        raise ImageLabelsError(f"{where}: {column} is {reprlib.repr(cell)}, it must be a number such as 172")
+    return float(cell.replace(",", "."))
+
+
+def _slices(cell: str, where: str) -> range:
+    match = _RANGE.fullmatch(cell)
+    if match is None:
+        raise ImageLabelsError(f"{where}: slice is {reprlib.repr(cell)}, it must be like 3 or 3-7, counted from 0")
+    first, last = int(match[1]), int(match[2] or match[1])
+    if last < first:
+        raise ImageLabelsError(f"{where}: slices {cell} run backwards: write {last}-{first}")
+    return range(first, last + 1)
+
+
+def _column_tags(cells: Mapping[str, str], classes: Iterable[str], where: str) -> tuple[int, ...]:
+    return tuple(_yes_or_no(cells[name.lower()], name, where) for name in classes)
+
+
+def _yes_or_no(cell: str, name: str, where: str) -> int:
+    if cell.lower() in _YES:
+        return 1
+    if cell.lower() in _NO:
+        return 0
+    raise ImageLabelsError(f"{where}: {name} is {reprlib.repr(cell)}, it must be 0 or 1 (or no, yes)")
+
+
+def _listed_tags(cell: str, classes: Sequence[str], where: str) -> tuple[int, ...]:
+    known = {name.lower() for name in classes}
+    seen = {name.lower() for name in _listed(cell)}
+    if seen - known:
+        unknown = ", ".join(sorted(seen - known))
+        raise ImageLabelsError(f"{where}: {unknown} is not a class ({', '.join(classes)}): correct it, or add it")
+    return tuple(int(name.lower() in seen) for name in classes)
