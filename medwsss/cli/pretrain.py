@@ -63,13 +63,14 @@ def pretraining_config(
     """
     from medwsss.cli.train import given
     from medwsss.config.data import DATASET_NAMES
-    from medwsss.config.loading import load_pretraining, override_layer, preset_path, read_layer
+    from medwsss.config.loading import load_pretraining, override_layer, preset_layer, read_layer
 
     name = dataset or DATASET_NAMES[0]
-    path = file or preset_path(name, *(["pretrain-cpu", "pretrain"] if cpu else ["pretrain"]))
+    presets = ["pretrain-cpu", "pretrain"] if cpu else ["pretrain"]
+    layer = read_layer(file) if file else preset_layer(name, *presets)
     named = {"data": {"name": name}} if dataset or not file else {}
     flags = {"data": given(root=root), "pretraining": given(all_patients=all_patients or None)}
-    return load_pretraining([named, read_layer(path), named, flags, override_layer(assignments)])
+    return load_pretraining([named, layer, named, flags, override_layer(assignments)])
 
 
 def pretrain_encoder(config: "PretrainConfig", run: "RunFolder", *, resume: bool, device_name: str) -> None:

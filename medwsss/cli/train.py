@@ -109,15 +109,16 @@ def resolved_config(
     """
     from medwsss.cli.options import chosen
     from medwsss.config.data import DATASET_NAMES
-    from medwsss.config.loading import load_config, override_layer, preset_path, read_layer
+    from medwsss.config.loading import load_config, override_layer, preset_layer, read_layer
     from medwsss.config.methods import METHOD_NAMES
 
     name = chosen("method", method or METHOD_NAMES[0], METHOD_NAMES)
-    path = file or preset_path(dataset or DATASET_NAMES[0], *([f"{name}-cpu", name] if cpu else [name]))
+    presets = [f"{name}-cpu", name] if cpu else [name]
+    layer = read_layer(file) if file else preset_layer(dataset or DATASET_NAMES[0], *presets)
     named = {"method": {"name": name}} if method else {}
     if dataset or not file:
         named |= {"data": {"name": dataset or DATASET_NAMES[0]}}
-    return with_own_classes(load_config([named, read_layer(path), named, flags, override_layer(assignments)]))
+    return with_own_classes(load_config([named, layer, named, flags, override_layer(assignments)]))
 
 
 def with_own_classes(config: "RunConfig") -> "RunConfig":

@@ -104,6 +104,19 @@ def preset_path(dataset: str, *names: str) -> Path:
     return found
 
 
+def preset_layer(dataset: str, *names: str) -> Tree:
+    """The settings of ``preset_path``; a folder of studies takes those of ACDC, which suit volumes, but its task.
+
+    Raises:
+        ConfigError: there is none of these names.
+    """
+    if dataset != "folder":
+        return read_layer(preset_path(dataset, *names))
+    layer = read_layer(preset_path("acdc", *names))
+    data = {key: value for key, value in layer.get("data", {}).items() if key != "task"}
+    return {**layer, "data": data}
+
+
 def defaults_of(config: RunConfig) -> RunConfig:
     """The schema's defaults for the same data set and method."""
     return RunConfig(data=type(config.data)(name=config.data.name), method=type(config.method)())

@@ -124,6 +124,7 @@ def _entries(root: Path, table: StudyTable) -> list[_Entry]:
         _check_agreement(rows)
         entries.append(_Entry(tuple(rows), path, _frames(path, rows[0])))
     _check_distinct(entries)
+    _tell_found_phases(entries)
     return entries
 
 
@@ -176,10 +177,18 @@ def _frames(path: Path, row: TableRow) -> Mapping[str, Frame]:
 
 def _found_phases(path: Path) -> tuple[int, int]:
     early, late = extreme_frames(load_volume(path).array)
-    found = f"by its brightness, ED is time point {early + 1} and ES {late + 1}"
-    message = f"{path.name}: {found}; name others in the columns ed and es"
-    warnings.warn(message, MedwsssWarning, stacklevel=2)
     return early + 1, late + 1
+
+
+def _tell_found_phases(entries: Iterable[_Entry]) -> None:
+    found = [entry for entry in entries if len(entry.frames) > 1 and not entry.rows[0].numbers]
+    if found:
+        early, late = (found[0].frames[phase].number for phase in PHASES)
+        message = (
+            f"ED and ES of {len(found)} cines were found by their brightness, first {found[0].rows[0].path}: time points"
+            f" {early} and {late}; look at them, and name others in the columns ed and es (medwsss init fills them)"
+        )
+        warnings.warn(message, MedwsssWarning, stacklevel=3)
 
 
 def _study_set(entries: Sequence[_Entry], root: Path) -> StudySet:

@@ -39,6 +39,8 @@ class Sample:
     box: Int[Tensor, "4"]
     """[top, bottom, left, right) of the area that is image and not padding."""
     key: SliceKey
+    bag: int | None = None
+    """Samples of a batch with the same number were tagged together (see ``ImageLabels.bags``); None for all alone."""
     labels: Int[Tensor, "h w"] | None = None
     """Pseudo-labels, 255 where there is none and in the padding; None where only tags teach."""
     label_weights: Float[Tensor, "h w"] | None = None
@@ -65,6 +67,11 @@ class TrainingSet(Dataset[Sample], ABC):
     @abstractmethod
     def __getitem__(self, draw: Draw) -> Sample: ...
 
+    @property
+    def bags(self) -> tuple[tuple[int, ...], ...]:
+        """Indices of samples that were tagged together, samples that were tagged alone among them; none if all were."""
+        return ()
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -74,6 +81,8 @@ class Batch:
     image_labels: Float[Tensor, "b cls"]
     boxes: Int[Tensor, "b 4"]
     keys: tuple[SliceKey, ...]
+    bags: Int[Tensor, " b"] | None = None
+    """Images with the same number were tagged together; None where each was tagged alone."""
     labels: Int[Tensor, "b h w"] | None = None
     label_weights: Float[Tensor, "b h w"] | None = None
     seeds: Int[Tensor, "b h w"] | None = None
@@ -88,6 +97,7 @@ class Batch:
             self.image_labels.to(device, non_blocking=True),
             self.boxes.to(device, non_blocking=True),
             self.keys,
+            moved(self.bags),
             moved(self.labels),
             moved(self.label_weights),
             moved(self.seeds),
@@ -97,11 +107,13 @@ class Batch:
 
 def collate(samples: Sequence[Sample]) -> Batch:
     """Stack samples of equal size; all of them have pseudo-labels, or none, and likewise seeds."""
+    bags = [sample.bag for sample in samples if sample.bag is not None]
     return Batch(
         torch.stack([sample.image for sample in samples]),
         torch.stack([sample.image_labels for sample in samples]),
         torch.stack([sample.box for sample in samples]),
         tuple(sample.key for sample in samples),
+        torch.tensor(bags) if bags else None,
         _stacked([sample.labels for sample in samples]),
         _stacked([sample.label_weights for sample in samples]),
         _stacked([sample.seeds for sample in samples]),

@@ -45,6 +45,11 @@ class SeededSet(TrainingSet):
     def __len__(self) -> int:
         return len(self.samples)
 
+    @property
+    def bags(self) -> tuple[tuple[int, ...], ...]:
+        """Those of the other set."""
+        return self.samples.bags
+
     def __getitem__(self, draw: Draw) -> Sample:
         """One augmented slice, with seeds that went along."""
         sample = self.samples[draw]

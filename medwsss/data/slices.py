@@ -47,6 +47,13 @@ class SliceDataset(TrainingSet):
         self._grid = data.grid
         self._cache = cache
         self._transform = TrainingTransform(data.grid, data.augmentation)
+        self._bags = _bags(self.keys, image_labels)
+        self._bag_of = {index: number for number, bag in enumerate(self._bags) for index in bag}
+
+    @property
+    def bags(self) -> tuple[tuple[int, ...], ...]:
+        """Indices of slices that were tagged together."""
+        return self._bags
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -56,7 +63,7 @@ class SliceDataset(TrainingSet):
         key = self.keys[draw.index]
         image, box = self._transform(channels_of(self._stack(key.patient, key.phase), key.index, self._grid), draw.seed)
         tags = torch.from_numpy(self.image_labels_array[draw.index].astype(np.float32))
-        return Sample(image, tags, box, key)
+        return Sample(image, tags, box, key, self._bag_of.get(draw.index))
 
     def other_phase(self, index: int) -> Float32[np.ndarray, "h w"] | None:
         """The same slice at the other phase, on the working grid; None where the phases differ in slices or size."""
@@ -67,3 +74,13 @@ class SliceDataset(TrainingSet):
 
     def _stack(self, patient: str, phase: str) -> Float32[np.ndarray, "n h w"]:
         return self._cache.stack(self._frames[patient, phase], self._grid)
+
+
+def _bags(keys: Sequence[SliceKey], image_labels: ImageLabels) -> tuple[tuple[int, ...], ...]:
+    """Bags by index, slices that were tagged alone among them; none where there is no bag of several."""
+    if not image_labels.bags:
+        return ()
+    places = {key: index for index, key in enumerate(keys)}
+    together = [tuple(places[key] for key in bag if key in places) for bag in image_labels.bags]
+    alone = sorted(set(places.values()) - {index for bag in together for index in bag})
+    return (*(bag for bag in together if bag), *((index,) for index in alone))

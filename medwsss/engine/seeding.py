@@ -1,7 +1,8 @@
 """All randomness of a run as a function of its seed: a resumed run draws what an uninterrupted one would have drawn."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import count
 
 import numpy as np
 import torch
@@ -41,3 +42,42 @@ class BatchDraws:
             rng = np.random.default_rng(derived_seed(self.seed, "order", epoch))
             self._epoch, self._order = epoch, rng.permutation(self.size)
         return Draw(int(self._order[offset]), derived_seed(self.seed, "augment", position))
+
+
+class BagDraws:
+    """The same where samples were tagged together: batches of whole bags, so that a batch says what a tag says.
+
+    A batch takes bags in shuffled order while they fit into its size; of a bag that is larger than a batch, as many
+    samples as fit are drawn.
+    """
+
+    def __init__(
+        self, bags: Sequence[Sequence[int]], *, batch_size: int, seed: int, first_step: int, iterations: int
+    ) -> None:
+        self.bags, self.batch_size, self.seed = bags, batch_size, seed
+        self.first_step, self.iterations = first_step, iterations
+
+    def __len__(self) -> int:
+        return self.iterations - self.first_step
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        for step, batch in zip(range(self.iterations), self._batches(), strict=False):
+            if step >= self.first_step:
+                yield [
+                    Draw(index, derived_seed(self.seed, "augment", step * self.batch_size + place))
+                    for place, index in enumerate(batch)
+                ]
+
+    def _batches(self) -> Iterator[list[int]]:
+        for epoch in count():
+            rng = np.random.default_rng(derived_seed(self.seed, "order", epoch))
+            batch: list[int] = []
+            for number in rng.permutation(len(self.bags)):
+                bag = list(self.bags[number])
+                if len(bag) > self.batch_size:
+                    bag = sorted(rng.choice(bag, self.batch_size, replace=False).tolist())
+                if len(batch) + len(bag) > self.batch_size:
+                    yield batch
+                    batch = []
+                batch += bag
+            yield batch

@@ -15,7 +15,7 @@ from medwsss.engine.checkpoint import RunState, load_checkpoint, save_checkpoint
 from medwsss.engine.interruption import Interruption
 from medwsss.engine.optim import build_optimiser, set_learning_rate
 from medwsss.engine.run_folder import RunFolder, check_split_unchanged, config_hash, resumable_state
-from medwsss.engine.seeding import BatchDraws, derived_generator, derived_seed
+from medwsss.engine.seeding import BagDraws, BatchDraws, derived_generator, derived_seed
 from medwsss.engine.training_time import training_seconds, write_training_time
 from medwsss.errors import MedwsssError, TrainingError
 from medwsss.methods.method import Learner, LossTerms, Shown
@@ -127,16 +127,12 @@ def _one_step(
 
 
 def _loader(dataset: TrainingSet, config: LearningConfig, first_step: int) -> DataLoader[Batch]:
-    draws = BatchDraws(
-        len(dataset),
-        batch_size=config.training.batch_size,
-        seed=config.training.seed,
-        first_step=first_step,
-        iterations=config.training.iterations,
-    )
+    settings = config.training
+    length: dict[str, int] = {"batch_size": settings.batch_size, "seed": settings.seed}
+    length |= {"first_step": first_step, "iterations": settings.iterations}
     return DataLoader(
         cast(Dataset[Batch], dataset),  # collate turns its samples into batches
-        batch_sampler=draws,
+        batch_sampler=BagDraws(dataset.bags, **length) if dataset.bags else BatchDraws(len(dataset), **length),
         collate_fn=collate,
         num_workers=config.data.workers,
         persistent_workers=config.data.workers > 0,

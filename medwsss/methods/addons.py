@@ -14,7 +14,7 @@ from medwsss.errors import ConfigError
 from medwsss.methods.addon_cine import CineSeeds
 from medwsss.methods.addon_hfpl import FeatureSimilarity, ImportanceSampling
 from medwsss.methods.addon_urn import ResponseScaling
-from medwsss.methods.method import Explanation, LossTerms, Method, Prediction
+from medwsss.methods.method import Explanation, LossTerms, Method, Prediction, tagged_alone
 from medwsss.models.encoder import Encoder
 from medwsss.models.segmenter import UNetSegmenter
 
@@ -57,6 +57,8 @@ class WithAddOns(Method):
     def training_step(self, batch: Batch, *, step: int, generator: torch.Generator) -> LossTerms:
         """The method's terms, then every add-on in turn."""
         terms = self.method.training_step(batch, step=step, generator=generator)
+        if terms.maps.logits is not None:
+            batch = tagged_alone(batch, terms.maps.logits)
         for add_on in self.add_ons:
             terms = add_on(terms, batch, generator=generator)
         return terms

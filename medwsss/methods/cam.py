@@ -6,9 +6,8 @@ from torch import Tensor
 
 from medwsss.config.methods import CamBaselineConfig
 from medwsss.data.sample import Batch
-from medwsss.losses.classification import multi_label_loss
 from medwsss.methods.cam_prediction import CamMethod
-from medwsss.methods.method import LossTerms, StepMaps, at_tokens_inside
+from medwsss.methods.method import LossTerms, StepMaps, at_tokens_inside, tag_loss
 from medwsss.models.encoder import Encoder
 
 
@@ -23,8 +22,8 @@ class CamBaseline(CamMethod):
         """The classification loss (UniA, Eq. 1)."""
         scores = self._scores(batch.images)
         logits = self.pooled(scores, inside=at_tokens_inside(batch, scores))
-        terms = {"classification": multi_label_loss(logits, batch.image_labels)}
-        return LossTerms(terms, {"classification": 1.0}, StepMaps(scores=scores))
+        terms = {"classification": tag_loss(logits, batch)}
+        return LossTerms(terms, {"classification": 1.0}, StepMaps(scores, logits=logits))
 
     def pooled(
         self, scores: Float[Tensor, "b cls ht wt"], *, inside: Bool[Tensor, "b ht wt"] | None = None

@@ -10,7 +10,7 @@ from medwsss.cam.maps import keep_tagged
 from medwsss.cam.multi_scale import multi_scale_cams
 from medwsss.config.maps import CamConfig, PixelAdaptiveConfig
 from medwsss.data.sample import Batch
-from medwsss.methods.method import Explanation, Method, Prediction, colour_labels, entropy, likely_classes
+from medwsss.methods.method import Explanation, Method, Prediction, colour_labels, entropy, likely_classes, tagged_alone
 from medwsss.models.encoder import Encoder
 from medwsss.models.heads import Classifier
 from medwsss.refinement.pixel_adaptive import pixel_adaptive_refinement
@@ -63,6 +63,7 @@ class CamMethod(Method):
     @torch.no_grad()
     def explain(self, batch: Batch, *, step: int) -> Explanation:
         """CAM, the labels thresholded from it after refinement, and the prediction with known tags."""
+        batch = tagged_alone(batch, self._logits(batch.images))
         cams = self.cams(batch.images, batch.image_labels)
         labels = colour_labels(batch, cams, cam=self.cam, pixel_adaptive=self.pixel_adaptive)
         prediction = self.predict(batch.images, batch.image_labels)

@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from medwsss.boxes import inside_boxes
 from medwsss.config.maps import CamConfig, PixelAdaptiveConfig
 from medwsss.data.sample import Batch
+from medwsss.losses.bag_tags import bag_label_loss, slice_tags
+from medwsss.losses.classification import multi_label_loss
 from medwsss.models.encoder import Encoder
 from medwsss.refinement.pixel_adaptive import refined_pseudo_labels
 
@@ -29,6 +31,8 @@ class StepMaps:
     """Of the decoder, background first, at image size."""
     pseudo_labels: Int[Tensor, "b hi wi"] | None = None
     """What supervises the decoder; no gradient."""
+    logits: Float[Tensor, "b cls"] | None = None
+    """Pooled class scores of each image."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,20 @@ def colour_labels(
         dilations=pixel_adaptive.dilations,
         iterations=pixel_adaptive.iterations,
     )
+
+
+def tag_loss(logits: Float[Tensor, "b cls"], batch: Batch) -> Float[Tensor, ""]:
+    """The classification loss (UniA, Eq. 1), pooled over the slices that were tagged together where some were."""
+    if batch.bags is None:
+        return multi_label_loss(logits, batch.image_labels)
+    return bag_label_loss(logits, batch.image_labels, batch.bags)
+
+
+def tagged_alone(batch: Batch, logits: Float[Tensor, "b cls"]) -> Batch:
+    """The batch with a tag for each slice: the classifier says which slices show what their bag does."""
+    if batch.bags is None:
+        return batch
+    return replace(batch, image_labels=slice_tags(logits.detach(), batch.image_labels, batch.bags), bags=None)
 
 
 def inside_image(batch: Batch) -> Bool[Tensor, "b h w"]:

@@ -13,7 +13,6 @@ from medwsss.cam.pseudo_labels import threshold_cams
 from medwsss.config.addons import CineSeedsConfig
 from medwsss.config.unia import UniAConfig
 from medwsss.data.sample import Batch
-from medwsss.losses.classification import multi_label_loss
 from medwsss.losses.contrastive_affinity import contrastive_affinity_loss
 from medwsss.losses.dense_energy import dense_energy_loss
 from medwsss.losses.distribution import distribution_loss, gaussian_regulariser
@@ -33,6 +32,8 @@ from medwsss.methods.method import (
     gated_probs,
     inside_image,
     likely_classes,
+    tag_loss,
+    tagged_alone,
     upsampled,
 )
 from medwsss.models.decoder import build_decoder
@@ -96,9 +97,10 @@ class UniA(Method):
         logits = self.classifier.pooled(scores, inside=inside)
         auxiliary_logits = self.auxiliary_classifier(inferred.features.auxiliary, inside=inside)
         values = {
-            "classification": multi_label_loss(logits, batch.image_labels),
-            "auxiliary": multi_label_loss(auxiliary_logits, batch.image_labels),
+            "classification": tag_loss(logits, batch),
+            "auxiliary": tag_loss(auxiliary_logits, batch),
         }
+        batch = tagged_alone(batch, logits)
         started = self._started(step)
         if started:
             seeds = self.seeds(batch)
@@ -111,11 +113,11 @@ class UniA(Method):
             labels = self.pseudo_labels(batch, self._source(seeds, step), affinity.detach())
         if "affinity" in started:
             values["affinity"] = self._contrastive_affinity(affinity, at_tokens(labels, inferred.final))
-        maps = StepMaps(scores=scores)
+        maps = StepMaps(scores, logits=logits)
         if "segmentation" in started:
             segmentation_logits = self.decoder(inferred.final, batch.images)
             values |= self._segmentation(batch, inferred, segmentation_logits, labels)
-            maps = StepMaps(scores, segmentation_logits, labels)
+            maps = StepMaps(scores, segmentation_logits, labels, logits)
         return LossTerms(values, {name: self._weights[name] for name in values}, maps)
 
     @torch.no_grad()
@@ -191,6 +193,7 @@ class UniA(Method):
         """The maps and labels a training step would make of this batch."""
         inferred, attention = self._infer_with_attention(batch.images)
         affinity = symmetric_affinity(attention, rounds=self.config.affinity.sinkhorn_rounds)
+        batch = tagged_alone(batch, self.classifier(inferred.final, inside=at_tokens_inside(batch, inferred.final)))
         cams = self._source(self.seeds(batch), step)
         probs = self.decoder(inferred.final, batch.images).softmax(dim=1)
         return Explanation(

@@ -12,11 +12,10 @@ from medwsss.config.encoder import EncoderConfig
 from medwsss.config.methods import UsageConfig
 from medwsss.data.sample import Batch
 from medwsss.errors import ConfigError
-from medwsss.losses.classification import multi_label_loss
 from medwsss.losses.seed_consistency import seed_consistency_loss
 from medwsss.losses.seed_generation import controlled_scores
 from medwsss.methods.cam_prediction import CamMethod
-from medwsss.methods.method import LossTerms, StepMaps, at_tokens_inside
+from medwsss.methods.method import LossTerms, StepMaps, at_tokens_inside, tag_loss, tagged_alone
 from medwsss.models.encoder import Encoder
 from medwsss.models.heads import Classifier
 
@@ -75,12 +74,12 @@ class Usage(CamMethod):
         scores = self._scores(batch.images)
         inside = at_tokens_inside(batch, scores)
         logits = self.pooled(scores, inside=inside)
-        values = {"classification": multi_label_loss(logits, batch.image_labels)}
+        values = {"classification": tag_loss(logits, batch)}
         if self.teacher is not None:
             values["consistency"] = self._consistency(scores, self.teacher(batch.images), inside)
-        self._watch(logits, batch.image_labels)
+        self._watch(logits, tagged_alone(batch, logits).image_labels)
         weights = {"classification": 1.0, "consistency": self.config.regularisation_weight}
-        return LossTerms(values, {name: weights[name] for name in values}, StepMaps(scores=scores))
+        return LossTerms(values, {name: weights[name] for name in values}, StepMaps(scores, logits=logits))
 
     def pooled(
         self, scores: Float[Tensor, "b cls ht wt"], *, inside: Bool[Tensor, "b ht wt"] | None = None
