@@ -185,7 +185,7 @@ def _tell_found_phases(entries: Iterable[_Entry]) -> None:
     if found:
         early, late = (found[0].frames[phase].number for phase in PHASES)
         message = (
-            f"ED and ES of {len(found)} cines were found by their brightness, first {found[0].rows[0].path}: time points"
+            f"ED and ES of {len(found)} cines were found by their brightness, first {found[0].rows[0].path}:"
             f" {early} and {late}; look at them, and name others in the columns ed and es (medwsss init fills them)"
         )
         warnings.warn(message, MedwsssWarning, stacklevel=3)
