@@ -13,6 +13,7 @@ from medwsss.cli.check import check
 from medwsss.cli.compare import compare
 from medwsss.cli.evaluate import evaluate
 from medwsss.cli.export import export
+from medwsss.cli.init import init
 from medwsss.cli.masks import masks
 from medwsss.cli.phantom import phantom
 from medwsss.cli.predict import predict
@@ -31,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(init)
 app.command()(check)
 app.command()(train)
 app.command()(pretrain)

@@ -13,7 +13,7 @@ from medwsss.data.loading import VolumeData, split_origin, volume_split
 from medwsss.data.sample import SliceKey
 from medwsss.data.slice_cache import SliceCache
 from medwsss.data.study import PHASES, Frame, Study, StudySet, case_ids
-from medwsss.data.study_table import TABLE_NAME, StudyTable, TableRow, read_study_table
+from medwsss.data.study_table import TABLE_NAME, StudyTable, TableRow, read_study_table, study_tags
 from medwsss.errors import ConfigError, DatasetError, ImageLabelsError, MedwsssWarning
 from medwsss.labels import LabelSet
 from medwsss.volumes.io import load_volume, time_points
@@ -49,7 +49,7 @@ def settled(config: FolderDataConfig) -> FolderDataConfig:
     table = config.tags or root / TABLE_NAME
     if config.tags is None and not table.is_file():
         raise ConfigError(f"{root} holds no {TABLE_NAME}: medwsss init {root} writes one, or pass --tags TABLE")
-    classes = config.classes or read_study_table(table).classes
+    classes = config.classes or study_tags(read_study_table(table)).classes
     usual = tuple(_USUAL_NAMES.get(name.lower(), name) for name in classes)
     try:
         return FolderDataConfig.model_validate(config.model_dump() | {"root": root, "tags": table, "classes": usual})
@@ -70,14 +70,16 @@ def load_folder(config: VolumeDataConfig, root: Path, tags_path: Path) -> Volume
     """
     assert isinstance(config, FolderDataConfig)
     assert config.tags is not None  # settled
-    table = read_study_table(config.tags, config.classes)
-    if table.passed_over:
-        message = f"{table.path}: columns that are no class are passed over: {', '.join(table.passed_over)}"
+    table = read_study_table(config.tags)
+    tags = study_tags(table, config.classes)
+    if tags.passed_over:
+        message = f"{table.path}: columns that are no class are passed over: {', '.join(tags.passed_over)}"
         warnings.warn(message, MedwsssWarning, stacklevel=2)
     entries = _entries(root, table)
     known, cache = _study_set(entries, root), SliceCache(config.cache_dir)
     split = volume_split(config, known.studies)
     labels = config.segmented.labels
+    by_line = dict(zip((row.where for row in table.rows), tags.rows, strict=True))
     data = VolumeData(
         config=config,
         labels=labels,
@@ -85,7 +87,7 @@ def load_folder(config: VolumeDataConfig, root: Path, tags_path: Path) -> Volume
         studies=known.studies,
         references=known.references,
         split=split,
-        image_labels=_image_labels(entries, labels, cache, config),
+        image_labels=_image_labels(entries, by_line, labels, cache, config),
         cache=cache,
         source=f"{len(known.studies)} patients in {root}",
         tags_source=f"table {table.path}",
@@ -237,7 +239,11 @@ def _references(entries: Iterable[_Entry], root: Path) -> dict[str, Path]:
 
 
 def _image_labels(
-    entries: Iterable[_Entry], labels: LabelSet, cache: SliceCache, config: FolderDataConfig
+    entries: Iterable[_Entry],
+    by_line: Mapping[str, tuple[int, ...]],
+    labels: LabelSet,
+    cache: SliceCache,
+    config: FolderDataConfig,
 ) -> ImageLabels:
     """Tags of slices, and bags of the slices of volumes that were tagged as a whole; untagged slices are counted."""
     tags: dict[SliceKey, tuple[int, ...]] = {}
@@ -247,10 +253,11 @@ def _image_labels(
             count = len(cache.stack(frame, config.grid))
             if entry.rows[0].slices is None:
                 keys = [SliceKey(entry.patient, phase, index) for index in range(count)]
-                tags |= dict.fromkeys(keys, entry.rows[0].tags)
-                bags += [tuple(keys)] if count > 1 and any(entry.rows[0].tags) else []
+                told = by_line[entry.rows[0].where]
+                tags |= dict.fromkeys(keys, told)
+                bags += [tuple(keys)] if count > 1 and any(told) else []
                 continue
-            found = _slice_tags(entry, phase, count)
+            found = _slice_tags(entry, by_line, phase, count)
             tags |= found
             untagged += count - len(found)
     if untagged:
@@ -259,7 +266,9 @@ def _image_labels(
     return ImageLabels(labels.names, tags, tuple(bags))
 
 
-def _slice_tags(entry: _Entry, phase: str, count: int) -> dict[SliceKey, tuple[int, ...]]:
+def _slice_tags(
+    entry: _Entry, by_line: Mapping[str, tuple[int, ...]], phase: str, count: int
+) -> dict[SliceKey, tuple[int, ...]]:
     tags: dict[SliceKey, tuple[int, ...]] = {}
     for row in entry.rows:
         for index in row.slices or ():
@@ -268,7 +277,7 @@ def _slice_tags(entry: _Entry, phase: str, count: int) -> dict[SliceKey, tuple[i
                 raise ImageLabelsError(f"{row.where}: {row.path} has slices 0 to {count - 1}, not {index}")
             if key in tags:
                 raise ImageLabelsError(f"{row.where}: slice {index} of {row.path} was on a line above: keep one")
-            tags[key] = row.tags
+            tags[key] = by_line[row.where]
     return tags
 
 

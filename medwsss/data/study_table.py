@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from medwsss.data.csv_table import Row, read_header, read_rows
+from medwsss.data.csv_table import read_header, read_rows
 from medwsss.errors import ImageLabelsError
 
 TABLE_NAME = "studies.csv"
@@ -45,77 +45,103 @@ class TableRow:
     weight_kg: float | None
     mask: str
     """As written; empty where there is none."""
-    tags: tuple[int, ...]
-    """1 for the classes that are seen, in the order of the table's classes."""
+    cells: Mapping[str, str]
+    """All of the line, by column in lower case."""
 
 
 @dataclass(frozen=True)
 class StudyTable:
-    """All lines of a table."""
+    """All lines of a table: the studies, and the cells that may say what they show."""
 
     path: Path
-    classes: tuple[str, ...]
+    columns: tuple[str, ...]
+    """As they are named in the file."""
     rows: tuple[TableRow, ...]
+
+
+@dataclass(frozen=True)
+class StudyTags:
+    """What each line of a table says is seen."""
+
+    classes: tuple[str, ...]
+    rows: tuple[tuple[int, ...], ...]
+    """Of each line, 1 for the classes that are seen."""
     passed_over: tuple[str, ...]
     """Columns that are neither known nor classes."""
 
 
-def read_study_table(path: Path, classes: Sequence[str] = ()) -> StudyTable:
-    """Read a CSV table with the columns patient, one of file and study, and classes; all else may be left out.
-
-    Classes are columns of 0 and 1 (or yes and no), or one column ``classes`` that lists what is seen, such as
-    ``LV; MYO``.
+def read_study_table(path: Path) -> StudyTable:
+    """Read a CSV table with the columns patient and file (or study); all else may be left out.
 
     Args:
         path: the file; UTF-8 with or without BOM; commas, semicolons or tabs between cells.
-        classes: the classes that count, in this order; none takes all that the table has, in the order it names them.
 
     Raises:
-        ImageLabelsError: the file cannot be read, lacks a column or a class, or has a cell that cannot be understood.
-            The message names the line.
+        ImageLabelsError: the file cannot be read, lacks a column, or has a cell that cannot be understood. The message
+            names the line.
     """
-    names = {name.lower(): name for name in read_header(path)}
+    header = read_header(path)
+    names = {name.lower(): name for name in header}
     path_column = next((column for column in PATH_COLUMNS if column in names), None)
     if "patient" not in names or path_column is None:
         raise ImageLabelsError(
             f"{path} needs the columns patient and file (or study): medwsss init writes an example beside your data"
         )
-    required = [names[column] for column in KNOWN_COLUMNS if column in names]
-    rows = [(line, _lowered(cells)) for line, cells in read_rows(path, required)]
+    twice = sorted({name for name in header if name and [n.lower() for n in header].count(name.lower()) > 1})
+    if twice:
+        raise ImageLabelsError(f"{path} has the column {' and '.join(twice)} more than once: keep one")
+    rows = read_rows(path, [names["patient"], names[path_column]])
     if not rows:
         raise ImageLabelsError(f"{path} has no line below its header: write one for each study")
-    listing = next((column for column in CLASS_LIST_COLUMNS if column in names), None)
-    others = [name for key, name in names.items() if key not in KNOWN_COLUMNS]
-    columns: tuple[str, ...] = ()
-    if listing is None:
-        columns = tuple(classes) or tuple(name for name in others if _is_class(name.lower(), rows))
-    told = {name.lower() for name in columns}
-    found = columns or tuple(classes) or _listed_classes(rows, str(listing))
-    if not found:
-        raise ImageLabelsError(f"{path} has no class: add a column of 0 and 1 for each, or one column named classes")
-    missing = [name for name in columns if name.lower() not in names]
-    if missing:
-        raise ImageLabelsError(f"{path} has no column {', '.join(missing)}: each class needs one, or a column classes")
     return StudyTable(
         path,
-        found,
-        tuple(_row(path, line, cells, path_column, found, listing) for line, cells in rows),
-        tuple(name for name in others if name.lower() not in told),
+        tuple(name for name in header if name),
+        tuple(_row(path, line, cells, path_column) for line, cells in rows),
     )
 
 
-def _lowered(cells: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): cell for name, cell in cells.items()}
+def study_tags(table: StudyTable, classes: Sequence[str] = ()) -> StudyTags:
+    """The classes of a table: columns of 0 and 1 (or no and yes), or one column ``classes`` that lists what is seen.
+
+    Args:
+        table: of ``read_study_table``.
+        classes: those that count, in this order and in any case; none takes all that the table has, in its own order.
+
+    Raises:
+        ImageLabelsError: there is no class, one has no column, or a cell says neither yes nor no.
+    """
+    named = {name.lower() for name in table.columns}
+    listing = next((column for column in CLASS_LIST_COLUMNS if column in named), None)
+    others = [name for name in table.columns if name.lower() not in KNOWN_COLUMNS]
+    if listing is not None:
+        found = tuple(classes) or _listed_classes(table.rows, listing)
+        rows = tuple(_listed_tags(row.cells[listing], found, row.where) for row in table.rows)
+        return StudyTags(_some(found, table.path), rows, tuple(others))
+    found = tuple(classes) or tuple(name for name in others if _is_class(name.lower(), table.rows))
+    missing = [name for name in found if name.lower() not in named]
+    if missing:
+        raise ImageLabelsError(
+            f"{table.path} has no column {', '.join(missing)}: each class needs one, or a column classes"
+        )
+    rows = tuple(_column_tags(row.cells, _some(found, table.path), row.where) for row in table.rows)
+    told = {name.lower() for name in found}
+    return StudyTags(found, rows, tuple(name for name in others if name.lower() not in told))
 
 
-def _is_class(column: str, rows: Sequence[Row]) -> bool:
+def _some(classes: tuple[str, ...], path: Path) -> tuple[str, ...]:
+    if not classes:
+        raise ImageLabelsError(f"{path} names no class: add a column of 0 and 1 for each, or one column named classes")
+    return classes
+
+
+def _is_class(column: str, rows: Sequence[TableRow]) -> bool:
     """Whether a column says yes or no on half of the lines or more; the others are mistakes then, and told as such."""
-    told = sum(cells[column].lower() in (*_YES, *_NO) for _, cells in rows)
-    return bool(column) and 2 * told >= len(rows)
+    told = sum(row.cells[column].lower() in (*_YES, *_NO) for row in rows)
+    return 2 * told >= len(rows)
 
 
-def _listed_classes(rows: Sequence[Row], column: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for _, cells in rows for name in _listed(cells[column])))
+def _listed_classes(rows: Sequence[TableRow], column: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for row in rows for name in _listed(row.cells[column])))
 
 
 def _listed(cell: str) -> list[str]:
@@ -123,10 +149,8 @@ def _listed(cell: str) -> list[str]:
     return [] if [name.lower() for name in names] in (["none"], ["-"]) else names
 
 
-def _row(
-    path: Path, line: int, cells: Mapping[str, str], path_column: str, classes: Sequence[str], listing: str | None
-) -> TableRow:
-    where = f"{path} line {line}"
+def _row(path: Path, line: int, as_named: Mapping[str, str], path_column: str) -> TableRow:
+    where, cells = f"{path} line {line}", {name.lower(): cell for name, cell in as_named.items()}
     patient, images = _patient(cells["patient"], where), cells[path_column]
     if not images:
         raise ImageLabelsError(f"{where}: {path_column} is empty: name the file or folder of the images")
@@ -138,11 +162,11 @@ def _row(
         phase=_word(cells.get("phase", ""), "phase", where),
         numbers={name: _whole(cells[name], name, where) for name in NUMBER_COLUMNS if cells.get(name)},
         slices=_slices(spans[0], where) if spans else None,
-        group=cells.get("group", ""),
+        group=_plain(cells.get("group", ""), "group", where),
         height_cm=_measure(cells.get("height_cm", ""), "height_cm", where),
         weight_kg=_measure(cells.get("weight_kg", ""), "weight_kg", where),
         mask=cells.get("mask", ""),
-        tags=_listed_tags(cells[listing], classes, where) if listing else _column_tags(cells, classes, where),
+        cells=cells,
     )
 
 
@@ -154,10 +178,15 @@ def _patient(cell: str, where: str) -> str:
 
 def _word(cell: str, column: str, where: str) -> str:
     """A name that becomes part of file names and of tables: neither a path nor a formula."""
-    if cell.startswith(("=", "+", "-", "@")):
-        raise ImageLabelsError(f"{where}: {column} {reprlib.repr(cell)} looks like a formula: write a plain name")
     if not cell.isprintable() or cell.startswith(".") or re.search(r'[\\/:*?"<>|]', cell):
         raise ImageLabelsError(f"{where}: {column} {reprlib.repr(cell)} cannot be part of a file name: rename it")
+    return _plain(cell, column, where)
+
+
+def _plain(cell: str, column: str, where: str) -> str:
+    """A word that tables may hold: a spreadsheet would run a formula."""
+    if cell.startswith(("=", "+", "-", "@")):
+        raise ImageLabelsError(f"{where}: {column} {reprlib.repr(cell)} looks like a formula: write a plain name")
     return cell
 
 

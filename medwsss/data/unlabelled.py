@@ -149,7 +149,7 @@ def _photographs(config: PhotographDataConfig, root: Path, pretraining: Pretrain
 
 def _studies(config: VolumeDataConfig, root: Path) -> Sequence[Study]:
     if isinstance(config, FolderDataConfig) and config.tags is not None:
-        return folder_studies(root, read_study_table(config.tags, config.classes)).studies
+        return folder_studies(root, read_study_table(config.tags)).studies
     return find_studies(root)
 
 
