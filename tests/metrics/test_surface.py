@@ -10,7 +10,7 @@ from monai.metrics import compute_average_surface_distance, compute_hausdorff_di
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from medwsss.metrics.surface import surface_distances
+from medwsss.metrics.surface import SPARSE, filled_distances_mm, searched_distances_mm, surface_distances
 
 SPACING_MM = (1.5, 1.25, 8.0)
 
@@ -95,6 +95,26 @@ def test_distances_match_monai(seed: int) -> None:
     assd = compute_average_surface_distance(*pair, include_background=True, symmetric=True, spacing=SPACING_MM)
     distances = surface_distances(prediction, reference, spacing_mm=SPACING_MM)
     assert (distances.hd95, distances.assd) == pytest.approx((float(hd95), float(assd)), rel=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_searching_and_filling_find_the_same_distances(seed: int) -> None:
+    pair = blob(seed), blob(seed + 100)
+    for start, target in (pair, pair[::-1]):
+        searched = searched_distances_mm(start, target, SPACING_MM)
+        np.testing.assert_allclose(searched, filled_distances_mm(start, target, SPACING_MM), rtol=1e-12, atol=1e-12)
+
+
+def test_stray_voxels_far_away_count_like_any_others() -> None:
+    """They make the box so large that surfaces are searched, not filled in."""
+    prediction, reference = (np.pad(blob(seed), ((20, 60), (10, 70), (0, 2))) for seed in (0, 1))
+    prediction[0, 0, 0] = prediction[-1, -1, -1] = True
+    assert 2 * prediction.sum() < SPARSE * prediction.size
+    pairs = cdist(surface_points_mm(prediction), surface_points_mm(reference))
+    forth, back = pairs.min(axis=1), pairs.min(axis=0)
+    distances = surface_distances(prediction, reference, spacing_mm=SPACING_MM)
+    assert distances.hd95 == pytest.approx(max(np.percentile(forth, 95), np.percentile(back, 95)))
+    assert distances.assd == pytest.approx((forth.sum() + back.sum()) / (len(forth) + len(back)))
 
 
 def test_spacing_must_fit_the_masks() -> None:
