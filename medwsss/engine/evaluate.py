@@ -178,8 +178,8 @@ def _case_rows(
             **{metric: float(values[index]) for metric, values in overlap.items()},
             "hd95_mm": surface.hd95,
             "assd_mm": surface.assd,
-            "volume_ml": volume_ml(predicted, spacing_mm),
-            "reference_volume_ml": volume_ml(true, spacing_mm),
+            "volume_ml": volume_ml(predicted, pair.reference),
+            "reference_volume_ml": volume_ml(true, pair.reference),
         }
 
 

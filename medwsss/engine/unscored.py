@@ -40,12 +40,12 @@ def describe_predictions(
     loaded = {case.name: _loaded(case) for case in pairing.cases}
     rows = [
         {"case": case.name, "patient": case.patient, "phase": case.phase, "group": case.group, "class": name,
-         "volume_ml": volume_ml(loaded[case.name].array == label, loaded[case.name].spacing_mm)}
+         "volume_ml": volume_ml(loaded[case.name].array == label, loaded[case.name])}
         for case in pairing.cases
         for label, name in enumerate(classes, start=1)
     ]  # fmt: skip
     volumes, estimates = pd.DataFrame(rows), read_findings(predictions)
-    estimates = estimates[estimates["case"].isin(loaded)]
+    estimates = estimates[estimates["case"].isin(loaded)].sort_values("estimate", kind="stable")
     return Unscored(
         task=pairing.task,
         classes=classes,

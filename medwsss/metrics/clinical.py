@@ -75,7 +75,7 @@ def clinical_values(per_case: pd.DataFrame, column: str, body_surfaces_m2: Mappi
     """One row per patient: ``QUANTITIES``, and ``… per m2`` of those that grow with the body where a surface is known.
 
     End-diastole and end-systole are the rows of these phases. Where a patient's phases are not known, they are the
-    volumes of largest and smallest left cavity. What cannot be had is NaN.
+    volumes of largest and smallest left cavity; other volumes of a patient whose phases are known are left out. What cannot be had is NaN.
 
     Args:
         per_case: one row per volume and class, with patient, case, phase and class, see ``results.PER_CASE_COLUMNS``.
@@ -107,7 +107,8 @@ def _row(volumes: Mapping[str, Mapping[str, float]], surface_m2: float) -> Itera
 
 def _volumes(found: pd.DataFrame, column: str) -> dict[str, dict[str, float]]:
     """Phase -> class -> volume of one patient."""
-    if not found["phase"].isin(PHASES).all():
+    known = set(found["phase"])
+    if not (known <= set(PHASES) or known >= set(PHASES)):
         found = found.assign(phase=found["case"].map(_phases_by_size(found, column)))
     return {
         str(phase): dict(zip(rows["class"], rows[column].astype(float), strict=True))
@@ -120,4 +121,5 @@ def _phases_by_size(found: pd.DataFrame, column: str) -> dict[str, str]:
     cavity = found[found["class"] == "LV"].set_index("case")[column].astype(float).dropna()
     if len(cavity) < 2:
         return {}
-    return {str(cavity.idxmin()): "ES", str(cavity.idxmax()): "ED"}
+    by_size = cavity.sort_values(kind="stable").index  # two volumes of one size are still two
+    return {str(by_size[0]): "ES", str(by_size[-1]): "ED"}

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from medwsss.types import Mask3D, SpacingMm
+from medwsss.types import Mask3D
+from medwsss.volumes.volume import Volume
 
 
 def dice(prediction: Bool[np.ndarray, "*grid"], reference: Bool[np.ndarray, "*grid"]) -> float:
@@ -63,9 +64,9 @@ Only the reference empty: 0, except for ``reference_only``, which leaves such ca
 """
 
 
-def volume_ml(mask: Mask3D, spacing_mm: SpacingMm) -> float:
-    """Volume of a mask in mL, from the voxel size in mm."""
-    return int(np.count_nonzero(mask)) * math.prod(spacing_mm) / 1000.0
+def volume_ml(mask: Mask3D, like: Volume) -> float:
+    """Volume in mL of a mask on the grid of ``like``."""
+    return int(np.count_nonzero(mask)) * like.voxel_ml
 
 
 def check_masks(prediction: Shaped[np.ndarray, "..."], reference: Shaped[np.ndarray, "..."]) -> None:

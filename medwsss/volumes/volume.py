@@ -1,5 +1,6 @@
 """A volume: voxels, where they lie in the patient, and what one step along each axis measures."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,6 +45,12 @@ class Volume:
     def frames(self) -> int:
         """Number of time points; 1 in 3D."""
         return self.array.shape[3] if self.array.ndim == 4 else 1
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in mL: the product of its sides, less where they do not meet at right angles."""
+        directions = self.affine[:3, :3] / np.linalg.norm(self.affine[:3, :3], axis=0)
+        return abs(float(np.linalg.det(directions))) * math.prod(self.spacing_mm) / 1000.0
 
     def frame(self, index: int) -> "Volume":
         """The 3D volume at one time point, counted from 0."""

@@ -62,6 +62,14 @@ def test_lowest_median_and_highest_estimate_are_shown(acdc: Path, predictions: P
     assert all(piece.image is not None for overlay in found.overlays for piece in overlay.slices)
 
 
+def test_estimates_are_ranked_whatever_their_order_in_the_file(acdc: Path, predictions: Path) -> None:
+    lines = (predictions / QUALITY).read_text().splitlines(keepends=True)
+    (predictions / QUALITY).write_text("".join([lines[0], lines[2], lines[3], lines[1]]))
+    found = describe_predictions(predictions, images=acdc)
+    assert found.estimates["estimate"].tolist() == [0.7, 0.8, 0.9]
+    assert [overlay.dice for overlay in found.overlays] == [0.7, 0.8, 0.9]
+
+
 def test_without_estimates_nothing_is_ranked(predictions: Path) -> None:
     (predictions / QUALITY).unlink()
     found = describe_predictions(predictions)

@@ -1,4 +1,5 @@
 import math
+from itertools import permutations
 
 import pandas as pd
 import pytest
@@ -70,6 +71,33 @@ def test_without_known_phases_the_fullest_left_cavity_is_end_diastole_whatever_t
         rows = [row for case, lv in order for row in volumes("p1", case, "", lv, lv, 10.0)]
         found = clinical_values(pd.DataFrame(rows), "volume_ml", {}).loc["p1"]
         assert (found["LV EDV"], found["LV ESV"], found["LV EF"]) == (120.0, 48.0, pytest.approx(60.0))
+
+
+def test_the_order_of_rows_changes_nothing() -> None:
+    rows = volumes("p1", "a", "ED", 120, 150, 100) + volumes("p1", "b", "ES", 48, 75, 98)
+    found = [clinical_values(pd.DataFrame(order), "volume_ml", {}) for order in permutations(rows)]
+    assert all(values.equals(found[0]) for values in found)
+    assert (found[0].loc["p1", "LV EF"], found[0].loc["p1", "RV EF"]) == pytest.approx((60.0, 50.0))
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_known_phases_decide_even_where_the_cavity_grows(names: tuple[str, str]) -> None:
+    rows = volumes("p1", names[1], "ES", 60, 60, 10) + volumes("p1", names[0], "ED", 50, 50, 10)
+    found = clinical_values(pd.DataFrame(rows), "volume_ml", {}).loc["p1"]
+    assert (found["LV EDV"], found["LV SV"], found["LV EF"]) == pytest.approx((50.0, -10.0, -20.0))
+
+
+def test_a_third_volume_without_phase_does_not_take_the_place_of_known_ones() -> None:
+    known = volumes("p1", "a", "ED", 50, 50, 10) + volumes("p1", "b", "ES", 40, 40, 10)
+    rows = volumes("p1", "c", "", 90, 90, 10) + known + volumes("p1", "d", "frame07", 10, 10, 10)
+    found = clinical_values(pd.DataFrame(rows), "volume_ml", {}).loc["p1"]
+    assert (found["LV EDV"], found["LV ESV"]) == (50.0, 40.0)
+
+
+def test_two_volumes_of_one_size_eject_nothing() -> None:
+    rows = volumes("p1", "a", "", 50, 70, 10) + volumes("p1", "b", "", 50, 70, 10)
+    found = clinical_values(pd.DataFrame(rows), "volume_ml", {}).loc["p1"]
+    assert (found["LV EDV"], found["LV SV"], found["LV EF"], found["RV EF"]) == (50.0, 0.0, 0.0, 0.0)
 
 
 def test_a_missing_phase_or_class_leaves_its_values_undefined() -> None:

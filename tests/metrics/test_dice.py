@@ -9,6 +9,7 @@ import torch
 from monai.metrics import compute_dice
 
 from medwsss.metrics.dice import EMPTY_POLICIES, dice, dice_with_policy, volume_ml
+from medwsss.volumes.volume import Volume
 
 EMPTY, FULL = np.zeros((2, 2), dtype=np.bool_), np.ones((2, 2), dtype=np.bool_)
 
@@ -63,5 +64,16 @@ def test_masks_must_be_boolean_and_of_one_shape() -> None:
         inspect.unwrap(dice_with_policy)(FULL, FULL[:1], policy="zero")
 
 
+def on_grid(affine: np.ndarray) -> Volume:
+    x, y, z = np.linalg.norm(affine[:3, :3], axis=0).tolist()
+    return Volume(np.zeros((10, 10, 10), np.uint8), (x, y, z), affine)
+
+
 def test_a_thousand_voxels_of_two_cubic_millimetres_are_two_millilitres() -> None:
-    assert volume_ml(np.ones((10, 10, 10), dtype=np.bool_), (0.5, 0.5, 8.0)) == pytest.approx(1000 * 2 / 1000)
+    like = on_grid(np.diag([-0.5, 0.5, 8.0, 1.0]))
+    assert volume_ml(np.ones((10, 10, 10), dtype=np.bool_), like) == pytest.approx(1000 * 2 / 1000)
+
+
+def test_a_voxel_whose_axes_lean_holds_less_than_the_product_of_its_sides() -> None:
+    leaning = np.array([[2.0, 0, 0, 0], [0, 2.0, 3.0, 0], [0, 0, 4.0, 0], [0, 0, 0, 1]])  # sides of 2, 2 and 5 mm
+    assert volume_ml(np.ones((10, 10, 10), dtype=np.bool_), on_grid(leaning)) == pytest.approx(2 * 2 * 4)
