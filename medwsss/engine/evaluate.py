@@ -19,6 +19,7 @@ from medwsss.engine.aggregate import Bootstrap, mean_scores, overlap_scores, poo
 from medwsss.engine.baselines import BaselineScores, Target, score_baselines
 from medwsss.engine.cases import Case
 from medwsss.engine.clinical import clinical_numbers
+from medwsss.engine.overlay_maps import with_maps
 from medwsss.errors import EvaluationError, MedwsssWarning
 from medwsss.labels import Task
 from medwsss.metrics.confusion import confusion_matrix
@@ -81,7 +82,7 @@ def evaluate_cases(
         counts = [slice_matrices(pair, len(classes) + 1, device) for pair in pairs]
         beside = _baselines(pairs, classes, bootstrap) if baselines else BaselineScores((), {}, ())
         per_case, per_slice = _case_table(pairs, counts, classes), _slice_table(cases, counts, classes)
-        overlays = _overlays(pairs, per_case)
+        overlays = with_maps(_overlays(pairs, per_case), cases)
     patients = [case.patient for case in cases]
     pooled = pooled_scores(torch.stack([c.sum(dim=0) for c in counts]), patients, classes, bootstrap=bootstrap)
     return Evaluation(

@@ -10,6 +10,7 @@ from medwsss.data.study import Study
 from medwsss.engine.cases import Case, pair_cases
 from medwsss.engine.clinical import body_surfaces
 from medwsss.engine.evaluate import LabelPair, overlay_slices
+from medwsss.engine.overlay_maps import with_maps
 from medwsss.engine.quality import read_findings
 from medwsss.errors import EvaluationError
 from medwsss.metrics.clinical import clinical_values
@@ -52,7 +53,7 @@ def describe_predictions(
         volumes=volumes,
         clinical=clinical_values(volumes, "volume_ml", body_surfaces(pairing.cases)),
         estimates=estimates,
-        overlays=_overlays(pairing.cases, loaded, estimates),
+        overlays=with_maps(_overlays(pairing.cases, loaded, estimates), pairing.cases),
     )
 
 

@@ -74,8 +74,8 @@ def myocardial_mass_g(volume_ml: float) -> float:
 def clinical_values(per_case: pd.DataFrame, column: str, body_surfaces_m2: Mapping[str, float]) -> pd.DataFrame:
     """One row per patient: ``QUANTITIES``, and ``… per m2`` of those that grow with the body where a surface is known.
 
-    End-diastole and end-systole are the rows of these phases. Where a patient's phases are not known, they are the
-    volumes of largest and smallest left cavity; other volumes of a patient whose phases are known are left out. What cannot be had is NaN.
+    End-diastole and end-systole are the rows of these phases, and a patient's other volumes are left out. Where they
+    are not known, they are the volumes of largest and smallest left cavity. What cannot be had is NaN.
 
     Args:
         per_case: one row per volume and class, with patient, case, phase and class, see ``results.PER_CASE_COLUMNS``.

@@ -68,6 +68,10 @@ class OverlaySlice:
     reference: LabelMap2D
     pixel_mm: tuple[float, float]
     """Distance of neighbouring rows and of neighbouring columns."""
+    uncertainty: Image2D | None = None
+    """In [0, 1], where the prediction came with a map of it."""
+    cam: Image2D | None = None
+    """Activation, the largest over classes, in [0, 1], where the prediction came with maps of it."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from medwsss.metrics.paired import PairedDifference, paired_difference
 from medwsss.metrics.results import METRICS
-from medwsss.reports.figures import COLOURS, FAINT, INK, panels, png, titled
+from medwsss.reports.figures import FAINT, INK, class_colours, panels, png, titled
 from medwsss.reports.html import encoded_pictures, render_page, replaced_report
 from medwsss.reports.report_folder import StoredReport
 from medwsss.reports.summary import NOT_A_DEVICE, plain_json, versions
@@ -145,11 +145,11 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
 def slope_figure(comparison: Comparison) -> bytes:
     """Dice of each patient in A and in B, one panel a class; the thick line is the mean."""
     figure, axes = panels(1, len(comparison.classes), size=(10.0, 3.6), sharey=True)
-    for axis, name in zip(axes, comparison.classes, strict=True):
+    for axis, (name, own) in zip(axes, class_colours(comparison.classes).items(), strict=True):
         rows = comparison.pairs[comparison.pairs["class"] == name]
         means = 100 * rows.groupby("patient")[["dice_a", "dice_b"]].mean().dropna()
         for first, second in means.to_numpy(np.float64):
-            colour = COLOURS.get(name, INK) if second >= first else FAINT
+            colour = own if second >= first else FAINT
             axis.plot([0, 1], [first, second], color=colour, linewidth=0.9)
         axis.plot([0, 1], means.mean().to_numpy(np.float64), color=INK, linewidth=2.2, marker="o", markersize=4)
         axis.set_xticks([0, 1], ["A", "B"])

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from medwsss.metrics.results import Evaluation, Sources
 from medwsss.reports.clinical import clinical_table
 from medwsss.reports.model_card import citations
+from medwsss.reports.overlay_figure import maps_caption
 from medwsss.reports.summary import Verdict, left_out_sentence, summary_sentences, verdicts, versions
 from medwsss.reports.tables import (
     Cell,
@@ -38,6 +39,8 @@ class Content:
     """How well estimates without masks order the volumes; empty without estimates."""
     strata: Mapping[str, Table]
     """By phase and by group, where they are known."""
+    maps: str
+    """What the rows below the contours are; empty where there are none."""
     left_out: str
     undefined: Table
     about: Table
@@ -60,6 +63,7 @@ def report_content(evaluation: Evaluation, sources: Sources, *, title: str, note
         clinical=clinical_table(evaluation.clinical),
         trust=trust_sentence(evaluation),
         strata={name: strata_table(scores, name) for name, scores in strata.items() if scores},
+        maps=maps_caption(evaluation.overlays),
         left_out=left_out_sentence(evaluation),
         undefined=undefined_table(evaluation.per_case),
         about=about_table(evaluation, sources, notes),

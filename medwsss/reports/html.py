@@ -15,16 +15,18 @@ from medwsss.errors import OutputError
 from medwsss.metrics.results import AGGREGATIONS, PER_CASE_COLUMNS, Evaluation, Overlay, Sources
 from medwsss.reports.clinical import CLINICAL_CAPTION, CLINICAL_DEFINITIONS, bland_altman_figure, clinical_frame
 from medwsss.reports.content import Content, report_content
-from medwsss.reports.figures import COLOURS, INK, baseline_figure, dice_figure, overlay_figure, volume_figure
+from medwsss.reports.figures import baseline_figure, class_colours, dice_figure, volume_figure
+from medwsss.reports.group_figure import GROUPS_CAPTION, group_figure, groups_of
 from medwsss.reports.markdown import report_markdown
 from medwsss.reports.model_card import LIMITS
+from medwsss.reports.overlay_figure import overlay_figure
 from medwsss.reports.summary import NOT_A_DEVICE, summary_json
 from medwsss.reports.tables import DEFINITIONS, number
 from medwsss.reports.trust import TRUST_CAPTION, TRUST_TITLE, trust_figure, trust_sentence
 
 REPORT_FILES = ("per_case.csv", "clinical.csv", "summary.json", "report.md", "report.html")
 _PICTURES = (
-    "dice.png", "volumes.png", "baselines.png", "clinical.png", "trust.png",
+    "dice.png", "volumes.png", "baselines.png", "clinical.png", "trust.png", "groups.png",
     "overlay_best.png", "overlay_median.png", "overlay_worst.png",
 )  # fmt: skip
 _TEMPLATE = "report.html.j2"
@@ -109,6 +111,8 @@ def report_pictures(evaluation: Evaluation) -> dict[str, bytes]:
         pictures["clinical.png"] = bland_altman_figure(evaluation.clinical)
     if trust_sentence(evaluation):
         pictures["trust.png"] = trust_figure(evaluation)
+    if len(groups_of(evaluation)) > 1:
+        pictures["groups.png"] = group_figure(evaluation)
     if evaluation.baselines:
         pictures["baselines.png"] = baseline_figure(evaluation)
     overlays = {_overlay_name(overlay): overlay_figure(overlay, evaluation.classes) for overlay in evaluation.overlays}
@@ -136,7 +140,8 @@ def report_html(content: Content, evaluation: Evaluation, pictures: Mapping[str,
         content=content,
         pictures=encoded,
         overlays=overlays,
-        colours={name: COLOURS.get(name, INK) for name in evaluation.classes},
+        colours=class_colours(evaluation.classes),
+        groups_caption=GROUPS_CAPTION,
         meaning=AGGREGATIONS,
         limits=LIMITS,
         trust_title=TRUST_TITLE,

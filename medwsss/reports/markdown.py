@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from medwsss.metrics.results import AGGREGATIONS
 from medwsss.reports.clinical import CLINICAL_CAPTION, CLINICAL_DEFINITIONS
 from medwsss.reports.content import Content
+from medwsss.reports.group_figure import GROUPS_CAPTION
 from medwsss.reports.model_card import LIMITS
 from medwsss.reports.summary import NOT_A_DEVICE
 from medwsss.reports.tables import DEFINITIONS, spoken
@@ -33,6 +34,8 @@ def _parts(content: Content, pictures: tuple[str, ...]) -> Iterator[str]:
     for name, table in content.strata.items():
         yield from (f"## By {name.lower()}", table.markdown())
     yield from ("## Pictures", "Contours: the reference in white, predictions in the colour of their class.")
+    yield content.maps
+    yield GROUPS_CAPTION if "groups.png" in pictures else ""
     yield from (f"![{name.removesuffix('.png')}]({name})" for name in pictures)
     yield from ("## Undefined and infinite values", content.left_out)
     yield content.undefined.markdown() if content.undefined.rows else ""

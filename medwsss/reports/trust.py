@@ -54,6 +54,8 @@ def trust_figure(evaluation: Evaluation) -> bytes:
         colour = INK if order is estimate else FAINT
         curve.plot(100 * share, 100 * kept, color=colour, linewidth=1.6, linestyle=style, label=name)
     curve.axhline(100 * float(np.mean(dice)), color=FAINT, linewidth=0.8)
+    lowest, highest = curve.get_ylim()
+    curve.set_ylim(lowest - 0.2 * (highest - lowest), highest)  # room for the legend
     curve.legend(frameon=False, fontsize=8, loc="lower left")
     titled(curve, "when the others are reviewed")
     axis_labels(curve, "volumes kept [%]", "their mean Dice [%]")

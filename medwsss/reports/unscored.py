@@ -12,9 +12,10 @@ import pandas as pd
 from medwsss.metrics.clinical import QUANTITIES, Quantity
 from medwsss.metrics.results import Unscored
 from medwsss.reports.clinical import CLINICAL_DEFINITIONS
-from medwsss.reports.figures import COLOURS, INK, overlay_figure
+from medwsss.reports.figures import class_colours
 from medwsss.reports.html import encoded_pictures, render_page, replaced_report
 from medwsss.reports.model_card import LIMITS, citations
+from medwsss.reports.overlay_figure import maps_caption, overlay_figure
 from medwsss.reports.summary import NOT_A_DEVICE, plain_json, versions
 from medwsss.reports.tables import Cell, Table
 
@@ -71,7 +72,8 @@ def unscored_content(found: Unscored, *, title: str, notes: Mapping[str, str]) -
         "clinical": clinical_table(found.clinical),
         "clinical_definitions": {name: CLINICAL_DEFINITIONS[name] for name in _OF_ONE_PATIENT},
         "overlays": [{"rank": o.rank, "case": o.case, "estimate": f"{o.dice:.2f}"} for o in found.overlays],
-        "colours": {name: COLOURS.get(name, INK) for name in found.classes},
+        "maps": maps_caption(found.overlays),
+        "colours": class_colours(found.classes),
         "about": Table(("What", "Value"), tuple((Cell(k), Cell(v)) for k, v in about.items()), words=True),
         "limits": LIMITS,
         "citations": citations(notes.get("method", "")),
@@ -133,6 +135,7 @@ def _markdown(content: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     parts = [f"# {content['title']}", content["kicker"], content["sentence"], f"> {content['not_a_device']}"]
     if content["review"].rows:
         parts += ["## Review these first", content["estimate"], content["review"].markdown()]
+    parts += [content["maps"]] if content["maps"] else []
     parts += [f"![{name.removesuffix('.png')}]({name})" for name in pictures]
     if content["clinical"].rows:
         definitions = "\n".join(f"- **{name}**: {meaning}" for name, meaning in content["clinical_definitions"].items())

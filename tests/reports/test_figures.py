@@ -1,16 +1,8 @@
-import io
 from dataclasses import replace
 
-import numpy as np
-import pytest
-from matplotlib.image import imread
-from reports.example import baseline, evaluation, overlay
+from reports.example import baseline, evaluation, pixels
 
-from medwsss.reports.figures import baseline_figure, dice_figure, overlay_figure, volume_figure
-
-
-def pixels(png: bytes) -> np.ndarray:
-    return imread(io.BytesIO(png), format="png")[..., :3]
+from medwsss.reports.figures import COLOURS, baseline_figure, class_colours, dice_figure, volume_figure
 
 
 def test_every_figure_is_a_wide_picture_with_something_on_it() -> None:
@@ -27,18 +19,10 @@ def test_volumes_without_phase_and_group_have_one_panel() -> None:
     assert pixels(dice_figure(bare)).shape == pixels(dice_figure(found)).shape
 
 
-@pytest.mark.parametrize("image", [True, False])
-def test_contours_are_drawn_with_and_without_an_image(image: bool) -> None:
-    picture = pixels(overlay_figure(overlay("best", image=image), ("heart",)))
-    red = (picture[..., 0] > 0.7) & (picture[..., 1] < 0.45) & (picture[..., 2] < 0.5)
-    assert red.sum() > 100
-
-
-def test_a_slice_without_any_label_is_drawn_too() -> None:
-    shown = overlay("worst", image=True)
-    empty = replace(shown.slices[0], prediction=np.zeros((40, 50), np.uint8), reference=np.zeros((40, 50), np.uint8))
-    assert pixels(overlay_figure(replace(shown, slices=(empty,)), ("heart",))).size
-
-
 def test_equal_evaluations_give_equal_pictures() -> None:
     assert dice_figure(evaluation()) == dice_figure(evaluation())
+
+
+def test_parts_of_the_heart_keep_their_colours_and_other_classes_have_one_each() -> None:
+    assert class_colours(("RV", "MYO", "LV")) == {name: COLOURS[name] for name in ("RV", "MYO", "LV")}
+    assert len(set(class_colours(("LV", *(f"organ {number}" for number in range(7)))).values())) == 8
