@@ -59,6 +59,11 @@ def numbered_case(patient: str, number: int) -> str:
     return f"{patient}_frame{number:02d}"
 
 
+def cine_case(study: Study) -> str:
+    """Name of the 4D file of a study."""
+    return f"{study.patient}_4d"
+
+
 def case_ids(studies: Iterable[Study]) -> tuple[str, ...]:
     """Names of all volumes, in the order of studies and phases."""
     return tuple(case_id(study, phase) for study in studies for phase in study.frames)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from medwsss.data.layouts import study_set
-from medwsss.data.study import Frame, Study, StudySet, case_id
+from medwsss.data.study import Frame, Study, StudySet, case_id, cine_case
 from medwsss.errors import EvaluationError
 from medwsss.labels import ACDC_TASKS, BACKGROUND, BACKGROUND_NAME, OWN_TASK, Task, own_task, parsed_codes
 from medwsss.metrics.results import Sources
@@ -172,7 +172,8 @@ def _studies(root: Path | None) -> tuple[Study, ...]:
 
 
 def _by_name(studies: Sequence[Study]) -> dict[str, tuple[Study, str]]:
-    return {case_id(study, phase): (study, phase) for study in studies for phase in study.frames}
+    cines = {cine_case(study): (study, "") for study in studies if study.cine is not None}
+    return cines | {case_id(study, phase): (study, phase) for study in studies for phase in study.frames}
 
 
 def _by_case(files: Mapping[str, Path], studies: Mapping[str, tuple[Study, str]]) -> dict[str, Path]:
@@ -203,7 +204,7 @@ def _case(
         image = pictures.get(name)
         return Case(name, patient, prediction, reference, prediction_codes, reference_codes, phase, image=image)
     study, phase = studies[name]
-    image = pictures.get(name, study.frames[phase])
+    image = pictures.get(name, study.frames.get(phase))
     return Case(
         name, study.patient, prediction, reference, prediction_codes, reference_codes, phase, study.group, image, study
     )
@@ -211,7 +212,7 @@ def _case(
 
 def _patient_and_phase(name: str) -> tuple[str, str]:
     """What a file name alone tells: two volumes of one patient must not count as two patients."""
-    match = re.fullmatch(r"(?P<patient>.+?)_(?P<phase>ED|ES|frame\d+)", name)
+    match = re.fullmatch(r"(?P<patient>.+?)_(?P<phase>ED|ES|4d|frame\d+)", name)
     if match is None:
         return name, ""
     return match["patient"], match["phase"] if match["phase"] in ("ED", "ES") else ""

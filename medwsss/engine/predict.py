@@ -18,7 +18,7 @@ from medwsss.config.training import InferenceConfig
 from medwsss.data.image_labels import ImageLabels
 from medwsss.data.records import save_record
 from medwsss.data.sample import SliceKey
-from medwsss.data.study import Frame, Study, case_id, load_frame
+from medwsss.data.study import Frame, Study, case_id, cine_case, load_frame
 from medwsss.engine.infer import Segmentation, segment_volume, volume_cams
 from medwsss.engine.quality import QUALITY, CaseQuality, case_quality
 from medwsss.errors import DatasetError, ImageLabelsError, MedwsssWarning, OutputError
@@ -64,7 +64,7 @@ def study_items(studies: Sequence[Study], *, frames: Literal["ed-es", "all"]) ->
     items = []
     for study in studies:
         if frames == "all" and study.cine is not None:
-            items.append(Item(f"{study.patient}_4d", None, study.cine, study.patient, ""))
+            items.append(Item(cine_case(study), None, study.cine, study.patient, ""))
             continue
         items += [
             Item(case_id(study, phase), study.frames[phase], study.frames[phase].path, study.patient, phase)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medwsss.data.study import Study
+from medwsss.data.study import Study, numbered_case
 from medwsss.engine.cases import Case, pair_cases
 from medwsss.engine.clinical import body_surfaces
 from medwsss.engine.evaluate import LabelPair, overlay_slices
@@ -38,13 +38,16 @@ def describe_predictions(
     """
     pairing = pair_cases(predictions, predictions, task=task, images=images, prediction_codes=codes, studies=studies)
     classes = pairing.cases[0].prediction_codes.labels.names
-    loaded = {case.name: _loaded(case) for case in pairing.cases}
+    frames = {case.name: _frames(case) for case in pairing.cases}
     rows = [
-        {"case": case.name, "patient": case.patient, "phase": case.phase, "group": case.group, "class": name,
-         "volume_ml": volume_ml(loaded[case.name].array == label, loaded[case.name])}
+        {"case": name, "patient": case.patient, "phase": case.phase, "group": case.group, "class": shown,
+         "volume_ml": volume_ml(labels.array == label, labels)}
         for case in pairing.cases
-        for label, name in enumerate(classes, start=1)
+        for name, labels in frames[case.name].items()
+        for label, shown in enumerate(classes, start=1)
     ]  # fmt: skip
+    loaded = {name: own[name] for name, own in frames.items() if name in own}
+    whole = [case for case in pairing.cases if case.name in loaded]
     volumes, estimates = pd.DataFrame(rows), read_findings(predictions)
     estimates = estimates[estimates["case"].isin(loaded)].sort_values("estimate", kind="stable")
     return Unscored(
@@ -53,18 +56,22 @@ def describe_predictions(
         volumes=volumes,
         clinical=clinical_values(volumes, "volume_ml", body_surfaces(pairing.cases)),
         estimates=estimates,
-        overlays=with_maps(_overlays(pairing.cases, loaded, estimates), pairing.cases),
+        overlays=with_maps(
+            _overlays([case for case in pairing.cases if case.name in loaded], loaded, estimates), pairing.cases
+        ),
     )
 
 
-def _loaded(case: Case) -> Volume:
+def _frames(case: Case) -> dict[str, Volume]:
+    """The labels of a case by name; those of a cine by case and time point, counted from 1."""
     labels = load_label_volume(case.prediction)
-    if labels.array.ndim != 3:
-        raise EvaluationError(f"{case.prediction} has {labels.frames} time points: describe one volume a file")
     try:
-        return labels.with_array(case.prediction_codes.from_codes(labels.array))
+        labels = labels.with_array(case.prediction_codes.from_codes(labels.array))
     except ValueError as error:
         raise EvaluationError(f"{case.prediction}: {error}") from error
+    if labels.array.ndim == 3:
+        return {case.name: labels}
+    return {numbered_case(case.name, index + 1): labels.frame(index) for index in range(labels.frames)}
 
 
 def _overlays(cases: Sequence[Case], loaded: Mapping[str, Volume], estimates: pd.DataFrame) -> tuple[Overlay, ...]:

@@ -80,3 +80,17 @@ def test_without_estimates_nothing_is_ranked(predictions: Path) -> None:
 def test_a_folder_without_predictions_is_named(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match="holds no label files"):
         describe_predictions(tmp_path)
+
+
+def test_a_cine_gives_the_ejection_fraction_of_its_fullest_and_emptiest_time_point(tmp_path: Path) -> None:
+    labels = np.zeros((6, 6, 2, 4), np.uint8)
+    for frame, voxels in enumerate((4, 8, 2, 6)):
+        labels[:, :, 0, frame].flat[:voxels] = 3
+    nib.save(nib.Nifti1Image(labels, np.diag([2.0, 2.0, 10.0, 1.0])), tmp_path / "P1_4d.nii.gz")
+    (tmp_path / "prediction.json").write_text(json.dumps({"task": "multi", "tags": "none", "checkpoint": "last"}))
+    found = describe_predictions(tmp_path)
+    assert found.volumes["case"].unique().tolist() == [f"P1_4d_frame0{number}" for number in (1, 2, 3, 4)]
+    values = found.clinical.loc["P1"]
+    assert values["LV EDV"] == pytest.approx(8 * 0.04)  # a voxel has 2 · 2 · 10 mm³ = 0.04 mL
+    assert values["LV ESV"] == pytest.approx(2 * 0.04)
+    assert values["LV EF"] == pytest.approx(100 * (8 - 2) / 8)
