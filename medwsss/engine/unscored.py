@@ -56,9 +56,7 @@ def describe_predictions(
         volumes=volumes,
         clinical=clinical_values(volumes, "volume_ml", body_surfaces(pairing.cases)),
         estimates=estimates,
-        overlays=with_maps(
-            _overlays([case for case in pairing.cases if case.name in loaded], loaded, estimates), pairing.cases
-        ),
+        overlays=with_maps(_overlays(whole, loaded, estimates), whole),
     )
 
 
