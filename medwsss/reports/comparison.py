@@ -18,6 +18,7 @@ from medwsss.reports.html import encoded_pictures, render_page, replaced_report
 from medwsss.reports.report_folder import StoredReport
 from medwsss.reports.summary import NOT_A_DEVICE, plain_json, versions
 from medwsss.reports.tables import TITLES, Cell, Table, number
+from medwsss.spreadsheets import without_formulas
 
 COMPARISON_FILES = ("comparison.html", "comparison.md", "comparison.csv", "comparison.json", "comparison.png")
 LOWER_IS_BETTER = ("confusion_ratio", "hd95_mm", "assd_mm")
@@ -71,7 +72,9 @@ def write_comparison(comparison: Comparison, out: Path) -> Path:
     picture = slope_figure(comparison)
     with replaced_report(out, COMPARISON_FILES) as folder:
         (folder / "comparison.png").write_bytes(picture)
-        comparison.pairs.to_csv(folder / "comparison.csv", index=False, na_rep="nan", float_format="%.9g")
+        without_formulas(comparison.pairs).to_csv(
+            folder / "comparison.csv", index=False, na_rep="nan", float_format="%.9g"
+        )
         numbers = json.dumps(comparison_json(comparison), indent=2, ensure_ascii=False, allow_nan=False)
         (folder / "comparison.json").write_text(numbers + "\n", encoding="utf-8")
         (folder / "comparison.md").write_text(comparison_markdown(comparison), encoding="utf-8")

@@ -23,6 +23,7 @@ from medwsss.reports.overlay_figure import overlay_figure
 from medwsss.reports.summary import NOT_A_DEVICE, summary_json
 from medwsss.reports.tables import DEFINITIONS, number
 from medwsss.reports.trust import TRUST_CAPTION, TRUST_TITLE, trust_figure, trust_sentence
+from medwsss.spreadsheets import without_formulas
 
 REPORT_FILES = ("per_case.csv", "clinical.csv", "summary.json", "report.md", "report.html")
 _PICTURES = (
@@ -83,10 +84,10 @@ def _write_files(folder: Path, evaluation: Evaluation, sources: Sources, title: 
     for name, png in pictures.items():
         (folder / name).write_bytes(png)
     frame = evaluation.per_case[list(PER_CASE_COLUMNS)]
-    frame.to_csv(folder / "per_case.csv", index=False, na_rep="nan", float_format="%.9g")
+    without_formulas(frame).to_csv(folder / "per_case.csv", index=False, na_rep="nan", float_format="%.9g")
     if evaluation.clinical.agreement:
         clinical = clinical_frame(evaluation.clinical)
-        clinical.to_csv(folder / "clinical.csv", index=False, na_rep="nan", float_format="%.9g")
+        without_formulas(clinical).to_csv(folder / "clinical.csv", index=False, na_rep="nan", float_format="%.9g")
     summary = json.dumps(summary_json(evaluation, sources, notes), indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "summary.json").write_text(summary + "\n", encoding="utf-8")
     content = report_content(evaluation, sources, title=title, notes=notes)

@@ -18,6 +18,7 @@ from medwsss.reports.model_card import LIMITS, citations
 from medwsss.reports.overlay_figure import maps_caption, overlay_figure
 from medwsss.reports.summary import NOT_A_DEVICE, plain_json, versions
 from medwsss.reports.tables import Cell, Table
+from medwsss.spreadsheets import without_formulas
 
 UNSCORED_FILES = ("volumes.csv", "clinical.csv", "summary.json", "report.md", "report.html")
 _PICTURES = ("overlay_lowest.png", "overlay_median.png", "overlay_highest.png")
@@ -44,9 +45,9 @@ def write_unscored(found: Unscored, out: Path, *, title: str, notes: Mapping[str
     with replaced_report(out, (*_PICTURES, *UNSCORED_FILES)) as folder:
         for name, png in pictures.items():
             (folder / name).write_bytes(png)
-        found.volumes.to_csv(folder / "volumes.csv", index=False, float_format="%.9g")
+        without_formulas(found.volumes).to_csv(folder / "volumes.csv", index=False, float_format="%.9g")
         if content["clinical"].rows:
-            found.clinical.dropna(axis="columns", how="all").reset_index().to_csv(
+            without_formulas(found.clinical.dropna(axis="columns", how="all").reset_index()).to_csv(
                 folder / "clinical.csv", index=False, na_rep="nan", float_format="%.9g"
             )
         numbers = json.dumps(unscored_json(found, notes), indent=2, ensure_ascii=False, allow_nan=False)

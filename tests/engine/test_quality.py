@@ -107,3 +107,13 @@ def test_damaged_estimates_are_refused(tmp_path: Path, damage: str) -> None:
     (tmp_path / QUALITY).write_text(damage)
     with pytest.raises(EvaluationError, match="is damaged"):
         read_quality(tmp_path)
+
+
+def test_a_left_ventricle_without_its_wall_is_told() -> None:
+    labels = column([0, 1, 2, 3, 4])  # the first class surrounds the second
+    heart = LabelSet("heart", ("MYO", "LV"))
+    assert case_quality("P", 0, segmented(labels, 0.9), heart).findings == ()
+    bare = np.where(labels == 1, 0, labels).astype(np.uint8)
+    bare[0, 0, :] = 1
+    findings = case_quality("P", 0, segmented(bare, 0.9), heart).findings
+    assert findings == ("100 % of the border of the LV have no MYO around",)

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from medwsss.metrics.quality import expected_dice, gaps, rank_correlation, risk_coverage
+from medwsss.metrics.quality import expected_dice, gaps, rank_correlation, risk_coverage, unwrapped_share
 
 
 def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
@@ -60,3 +60,13 @@ def test_rank_correlation_of_an_order_that_fits_and_of_one_that_is_turned() -> N
 )
 def test_too_few_or_constant_values_have_no_correlation(estimates: list[float], scores: list[float]) -> None:
     assert math.isnan(rank_correlation(estimates, scores))
+
+
+def test_a_cavity_in_its_wall_is_bare_nowhere_and_one_pixel_of_a_square_beside_it_on_an_eighth() -> None:
+    labels = np.zeros((1, 6, 6), np.uint8)
+    labels[0, 1:5, 1:5] = 2
+    labels[0, 2:4, 2:4] = 3  # a border of 2 · 4 edges
+    assert unwrapped_share(labels, cavity=3, wall=2) == 0.0
+    labels[0, 1, 2] = 0
+    assert unwrapped_share(labels, cavity=3, wall=2) == pytest.approx(1 / 8)
+    assert math.isnan(unwrapped_share(np.zeros_like(labels), cavity=3, wall=2))
