@@ -10,6 +10,7 @@ from medwsss.data.cine_phases import extreme_frames
 from medwsss.data.study import PHASES
 from medwsss.data.writing import written_whole
 from medwsss.errors import DatasetError, OutputError
+from medwsss.volumes.dicom import is_dicom_folder
 from medwsss.volumes.io import ITK_SUFFIXES, NIFTI_SUFFIXES, load_volume, time_points, volume_stem
 
 _MASK = re.compile(r"_(gt|seg|segmentation|mask|labels?)$", re.IGNORECASE)
@@ -42,7 +43,7 @@ def find_images(root: Path) -> list[FoundImage]:
     masks = {_named(path): path for path in paths if _is_mask(path)}
     images = [path for path in paths if not _is_mask(path)]
     if not images:
-        raise DatasetError(f"{root} holds no images: medwsss reads NIfTI (.nii, .nii.gz), .mha and .nrrd")
+        raise DatasetError(f"{root} holds no images: medwsss reads NIfTI (.nii, .nii.gz), .mha, .nrrd and DICOM")
     persons = list(dict.fromkeys(_person(path) for path in images))
     width = max(3, len(str(len(persons))))
     names = {person: f"P{number:0{width}d}" for number, person in enumerate(persons, start=1)}
@@ -86,9 +87,11 @@ def _worth(column: str) -> bool:
 
 
 def _volumes(root: Path) -> Iterator[Path]:
-    for path in root.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-        if not hidden and path.is_file() and path.name.lower().endswith((*NIFTI_SUFFIXES, *ITK_SUFFIXES)):
+    """Volume files, and folders of DICOM files."""
+    for path in (root, *root.rglob("*")):
+        if any(part.startswith(".") for part in path.relative_to(root).parts):
+            continue
+        if is_dicom_folder(path) or (path.is_file() and path.name.lower().endswith((*NIFTI_SUFFIXES, *ITK_SUFFIXES))):
             yield path
 
 

@@ -86,11 +86,12 @@ def _built(frame: Frame, grid: GridConfig) -> tuple[Float32[np.ndarray, "n h w"]
 
 def _key(frame: Frame, grid: GridConfig) -> str:
     try:
-        status = frame.path.stat()
+        files = sorted(frame.path.iterdir()) if frame.path.is_dir() else [frame.path]
+        states = [(status.st_size, status.st_mtime_ns) for status in (file.stat() for file in files)]
     except OSError as error:
         raise VolumeError(f"{frame.path}: {error.strerror}") from error
     resampling = grid.model_dump(include={"spacing_mm", "percentiles"})
-    state = [FORMAT, str(frame.path.absolute()), status.st_size, status.st_mtime_ns, frame.time_index, resampling]
+    state = [FORMAT, str(frame.path.absolute()), states, frame.time_index, resampling]
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 

@@ -24,6 +24,7 @@ from medwsss.engine.quality import QUALITY, CaseQuality, case_quality
 from medwsss.errors import DatasetError, ImageLabelsError, MedwsssWarning, OutputError
 from medwsss.labels import ACDC_TASKS, LabelSet
 from medwsss.methods.method import Predictor
+from medwsss.volumes.dicom import is_dicom_folder
 from medwsss.volumes.io import NIFTI_SUFFIXES, load_volume, save_volume, volume_stem
 from medwsss.volumes.slicing import slices_of
 from medwsss.volumes.volume import Volume
@@ -74,15 +75,19 @@ def study_items(studies: Sequence[Study], *, frames: Literal["ed-es", "all"]) ->
 
 
 def file_items(path: Path) -> list[Item]:
-    """A NIfTI file, or every NIfTI file of a folder that is not a mask (``*_gt``).
+    """A NIfTI file, the DICOM series in a folder, or every NIfTI file of a folder that is not a mask (``*_gt``).
 
     Raises:
         DatasetError: there is none.
     """
-    files = [path] if path.is_file() else sorted(file for file in path.glob("*") if _is_image(file))
+    files = (
+        [path]
+        if path.is_file() or is_dicom_folder(path)
+        else sorted(file for file in path.glob("*") if _is_image(file))
+    )
     if not files:
         raise DatasetError(
-            f"{path} holds no NIfTI file: pass .nii or .nii.gz files, a folder of them, or an ACDC folder"
+            f"{path} holds no NIfTI file: pass .nii or .nii.gz files, a folder of them, an ACDC or DICOM folder"
         )
     return [Item(volume_stem(file), None, file, volume_stem(file), "") for file in files]
 

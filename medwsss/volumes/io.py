@@ -1,4 +1,4 @@
-"""The only door to volume files: NIfTI through nibabel, MetaImage and NRRD through SimpleITK."""
+"""The only door to volume files: NIfTI through nibabel, MetaImage and NRRD through SimpleITK, DICOM by ``dicom``."""
 
 import gzip
 import io
@@ -16,6 +16,7 @@ from jaxtyping import Float32
 
 from medwsss.errors import MedwsssWarning, OutputError, VolumeError
 from medwsss.types import Affine, SpacingMm
+from medwsss.volumes.dicom import load_dicom, read_stack
 from medwsss.volumes.volume import Volume
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
@@ -45,8 +46,8 @@ class _Geometry:
 def load_volume(path: Path | str) -> Volume:
     """Read a 3D or 4D image as float32, with the header's intensity scale applied.
 
-    Files: .nii, .nii.gz, .mha, .nrrd (the last two are turned from LPS to RAS). Trailing axes of length 1 beyond the
-    fourth are dropped.
+    Files: .nii, .nii.gz, .mha, .nrrd (the last two are turned from LPS to RAS), or the folder of a DICOM series.
+    Trailing axes of length 1 beyond the fourth are dropped.
     ``spacing_mm`` comes from the affine; when the affine and pixdim differ by more than 1 %, pixdim is believed if the
     affine is unit-scale, otherwise the affine, and a warning says so. Voxels that are not finite take the smallest
     finite value, and a warning counts them.
@@ -87,12 +88,14 @@ def load_label_volume(path: Path | str) -> Volume:
 
 
 def time_points(path: Path | str) -> int:
-    """How many 3D volumes a file holds, by its header alone.
+    """How many 3D volumes a file or DICOM folder holds, by its headers alone.
 
     Raises:
         VolumeError: as ``load_volume``, as far as the header tells.
     """
     path = Path(path)
+    if path.is_dir():
+        return read_stack(path).frames
     suffix = _checked_suffix(path)
     if suffix in ITK_SUFFIXES:
         return load_volume(path).frames
@@ -147,6 +150,8 @@ def _suffix(path: Path) -> str:
 
 
 def _read(path: Path) -> Volume:
+    if path.is_dir():
+        return load_dicom(path)
     suffix = _checked_suffix(path)
     array, geometry = _read_nifti(path) if suffix in NIFTI_SUFFIXES else _read_itk(path)
     return Volume(
