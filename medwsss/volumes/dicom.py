@@ -145,7 +145,7 @@ def _header(path: Path) -> _Header:
     import pydicom  # noqa: PLC0415  heavy, and rarely needed
 
     try:
-        with _quiet():
+        with quiet():
             found = pydicom.dcmread(path, stop_before_pixels=True)
             return _read_header(path, found)
     except VolumeError:
@@ -155,7 +155,7 @@ def _header(path: Path) -> _Header:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Nothing of what pydicom warns of or logs: it repeats values, and those may be names."""
     logger = logging.getLogger("pydicom")
     before = logger.disabled

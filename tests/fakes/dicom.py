@@ -48,7 +48,7 @@ def write_series(
             image.InstanceNumber = number
             if change is not None:
                 change(image, place, time)
-            image.save_as(folder / f"IM{(number * 37) % 101:03d}", enforce_file_format=True)
+            image.save_as(folder / f"IM{(number * 37) % 1009:04d}", enforce_file_format=True)
     return folder
 
 
