@@ -82,7 +82,7 @@ def evaluate_cases(
         counts = [slice_matrices(pair, len(classes) + 1, device) for pair in pairs]
         beside = _baselines(pairs, classes, bootstrap) if baselines else BaselineScores((), {}, ())
         per_case, per_slice = _case_table(pairs, counts, classes), _slice_table(cases, counts, classes)
-        overlays = with_maps(_overlays(pairs, per_case), cases)
+        overlays = with_maps(_overlays(pairs, per_case), {case.name: case.prediction for case in cases}, classes)
     patients = [case.patient for case in cases]
     pooled = pooled_scores(torch.stack([c.sum(dim=0) for c in counts]), patients, classes, bootstrap=bootstrap)
     return Evaluation(

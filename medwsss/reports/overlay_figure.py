@@ -15,8 +15,8 @@ MAP_COLOURS: Mapping[str, str] = {"uncertainty": "viridis", "cam": "inferno"}
 """Field of a slice -> colours of its row, as in the pictures of a training run."""
 MAP_TITLES: Mapping[str, str] = {"uncertainty": "uncertainty", "cam": "activation (CAM)"}
 MAPS_CAPTION = (
-    "Below the contours, from 0 to 1: uncertainty, and activation (CAM), the largest over the classes, with the "
-    "prediction in white."
+    "Below the contours, from 0 to 1, with the prediction in white: uncertainty, and activation (CAM), the largest "
+    "over the classes; a method that learned pixels has its probability in the place of activation."
 )
 _OPACITY = 0.6
 _LEAST_COLUMNS = 4
