@@ -1,7 +1,8 @@
 """What training ends with: predictions on the held-out part, without tags, compared with masks where there are any."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -13,8 +14,10 @@ if TYPE_CHECKING:
     from medwsss.data.loading import VolumeData
     from medwsss.data.photographs import PhotographData
     from medwsss.data.prepared import PreparedData
+    from medwsss.engine.predict import Item
     from medwsss.engine.run_folder import RunFolder
     from medwsss.methods.method import Method
+    from medwsss.metrics.results import Overlay
 
 
 def report_held_out(
@@ -50,17 +53,18 @@ def report_volumes(
     items = study_items(data.held_out, frames="ed-es")
     claim_outputs(run.predictions, items, overwrite=True)
     qualities: list[CaseQuality] = []
+    predict = partial(
+        predict_item,
+        method,
+        out=run.predictions,
+        grid=data.config.grid,
+        inference=config.inference,
+        labels=data.labels,
+        device=device,
+    )
     with progress() as bar:
         for item in bar.track(items, description="held-out patients"):
-            qualities += predict_item(
-                method,
-                item,
-                run.predictions,
-                grid=data.config.grid,
-                inference=config.inference,
-                labels=data.labels,
-                device=device,
-            )
+            qualities += predict(item)
     write_quality(qualities, data.labels, run.predictions)
     write_record(
         run.predictions,
@@ -75,6 +79,7 @@ def report_volumes(
     if not any(item.name in data.references for item in items):
         notes = report_notes(config, run, method, data)
         found = describe_predictions(run.predictions, studies=data.studies)
+        found = replace(found, overlays=explained(found.overlays, items, run, predict, data.labels.names))
         page = write_unscored(
             found, run.report, title=f"{described_method(config)}: {data.labels.described}", notes=notes
         )
@@ -93,6 +98,7 @@ def report_volumes(
     )
     estimates = read_quality(run.predictions)
     evaluation = evaluate_cases(pairing.cases, pairing.task, device=device, estimates=estimates)
+    evaluation = replace(evaluation, overlays=explained(evaluation.overlays, items, run, predict, data.labels.names))
     notes = report_notes(config, run, method, data)
     title = f"{described_method(config)} on {data.source.rsplit('/', 1)[-1]}: {data.labels.described}"
     sources = replace(pairing.sources, unmatched_references=())  # patients that trained are not missing
@@ -100,6 +106,23 @@ def report_volumes(
     for line in terminal_lines(evaluation, sources):
         typer.echo(line)
     typer.echo(f"Report: {page}")
+
+
+def explained(
+    overlays: "Sequence[Overlay]",
+    items: "Sequence[Item]",
+    run: "RunFolder",
+    predict: "Callable[..., object]",
+    classes: Sequence[str],
+) -> "tuple[Overlay, ...]":
+    """The overlays with uncertainty and activation, which are saved for these few volumes alone."""
+    from medwsss.engine.overlay_maps import with_maps
+
+    shown = {overlay.case: run.predictions / f"{overlay.case}.nii.gz" for overlay in overlays}
+    for item in items:
+        if item.name in shown:
+            predict(item, maps=("uncertainty", "cams"))
+    return with_maps(overlays, shown, classes)
 
 
 def report_photographs(

@@ -21,7 +21,7 @@ from medwsss.engine.cases import Case
 from medwsss.engine.clinical import clinical_numbers
 from medwsss.engine.overlay_maps import with_maps
 from medwsss.errors import EvaluationError, MedwsssWarning
-from medwsss.labels import Task
+from medwsss.labels import ACDC_TASKS, Task
 from medwsss.metrics.confusion import confusion_matrix
 from medwsss.metrics.dice import volume_ml
 from medwsss.metrics.results import (
@@ -43,7 +43,7 @@ from medwsss.volumes.slicing import slices_of
 from medwsss.volumes.volume import Volume
 
 SLICES_SHOWN = 5
-_ALL_OF_HEART = "heart"
+_HEART, _ALL_CLASSES = "heart", "all classes"
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ def evaluate_cases(
         counts = [slice_matrices(pair, len(classes) + 1, device) for pair in pairs]
         beside = _baselines(pairs, classes, bootstrap) if baselines else BaselineScores((), {}, ())
         per_case, per_slice = _case_table(pairs, counts, classes), _slice_table(cases, counts, classes)
-        overlays = with_maps(_overlays(pairs, per_case), cases)
+        overlays = with_maps(_overlays(pairs, per_case), {case.name: case.prediction for case in cases}, classes)
     patients = [case.patient for case in cases]
     pooled = pooled_scores(torch.stack([c.sum(dim=0) for c in counts]), patients, classes, bootstrap=bootstrap)
     return Evaluation(
@@ -211,7 +211,8 @@ def _strata(per_case: pd.DataFrame, column: str, classes: Sequence[str], bootstr
 def _baselines(pairs: Sequence[LabelPair], classes: Sequence[str], bootstrap: Bootstrap) -> BaselineScores:
     """Masks hold one structure: they are scored against each class and, with several classes, against their union."""
     labels = {name: (label,) for label, name in enumerate(classes, start=1)}
-    structures = {_ALL_OF_HEART: tuple(range(1, len(classes) + 1))} | labels if len(classes) > 1 else labels
+    union = _HEART if set(classes) <= set(ACDC_TASKS["multi"].labels.names) else _ALL_CLASSES
+    structures = {union: tuple(range(1, len(classes) + 1))} | labels if len(classes) > 1 else labels
     targets = {name: [_target(pair, chosen) for pair in pairs] for name, chosen in structures.items()}
     return score_baselines(targets, bootstrap=bootstrap)
 

@@ -56,7 +56,9 @@ def describe_predictions(
         volumes=volumes,
         clinical=clinical_values(volumes, "volume_ml", body_surfaces(pairing.cases)),
         estimates=estimates,
-        overlays=with_maps(_overlays(whole, loaded, estimates), whole),
+        overlays=with_maps(
+            _overlays(whole, loaded, estimates), {case.name: case.prediction for case in whole}, classes
+        ),
     )
 
 

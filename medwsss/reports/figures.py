@@ -20,7 +20,7 @@ COLOURS: Mapping[str, str] = {"heart": "#d1495b", "RV": "#2f7fc1", "MYO": "#e09f
 OTHER_COLOURS = ("#2d9d78", "#8e5bc4", "#2f7fc1", "#e09f3e", "#d1495b", "#9a8c2d", "#b5651d", "#c25b9f")
 """Of classes that are no part of the heart, in their order; with more of them the colours begin again."""
 INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
-_DPI = 160
+DPI = 160
 
 
 def class_colours(classes: Sequence[str]) -> dict[str, str]:
@@ -208,7 +208,7 @@ def _class_legend(figure: Figure, classes: Sequence[str], *, phases: bool = Fals
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
 
 
-def png(figure: Figure) -> bytes:
+def png(figure: Figure, *, dpi: int = DPI) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()

@@ -8,17 +8,19 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
 from medwsss.metrics.results import Overlay, OverlaySlice
-from medwsss.reports.figures import INK, class_colours, panels, png
+from medwsss.reports.figures import DPI, INK, class_colours, panels, png
 
 REFERENCE_COLOUR = "#ffffff"
 MAP_COLOURS: Mapping[str, str] = {"uncertainty": "viridis", "cam": "inferno"}
 """Field of a slice -> colours of its row, as in the pictures of a training run."""
 MAP_TITLES: Mapping[str, str] = {"uncertainty": "uncertainty", "cam": "activation (CAM)"}
 MAPS_CAPTION = (
-    "Below the contours, from 0 to 1: uncertainty, and activation (CAM), the largest over the classes, with the "
-    "prediction in white."
+    "Below the contours, from 0 to 1, with the prediction in white: uncertainty, and activation (CAM), the largest "
+    "over the classes; a method that learned pixels has its probability in the place of activation."
 )
 _OPACITY = 0.6
+_DPI_OF_MAPS = 120
+"""Maps are smooth, and a page may hold many of these pictures."""
 _LEAST_COLUMNS = 4
 """Fewer slices leave room beside them rather than being drawn larger."""
 _CROP_MM = 130.0
@@ -58,7 +60,7 @@ def overlay_figure(overlay: Overlay, classes: Sequence[str]) -> bytes:
     if maps:
         for title, row in zip(("contours", *map(MAP_TITLES.__getitem__, maps)), rows, strict=True):
             row[0].set_ylabel(title, color=INK, fontsize=9)
-    return png(figure)
+    return png(figure, dpi=_DPI_OF_MAPS if maps else DPI)
 
 
 def _draw_slice(axis: Axes, piece: OverlaySlice, field: tuple[slice, slice]) -> None:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from medwsss.cli.observer import RunObserver
 from medwsss.data.acdc import reference_masks
 from medwsss.methods.unia import UniA
+from medwsss.reports.overlay_figure import MAPS_CAPTION
 from medwsss.volumes.io import load_label_volume, load_volume
 
 
@@ -51,6 +52,17 @@ def test_a_run_holds_everything_needed_to_repeat_it(trained: tuple[Path, Answer]
     time = json.loads((run / "training_time.json").read_text())
     assert time["iterations"] == 4
     assert time["seconds"] > 0
+
+
+def test_the_report_of_a_run_shows_what_the_method_saw_and_keeps_maps_of_these_cases_alone(
+    trained: tuple[Path, Answer],
+) -> None:
+    run, _ = trained
+    assert MAPS_CAPTION in (run / "report" / "report.html").read_text(encoding="utf-8")
+    pictures = len(list((run / "report").glob("overlay_*.png")))
+    assert 1 <= pictures <= 3
+    assert len(list((run / "predictions" / "uncertainty").iterdir())) == pictures
+    assert len(list((run / "predictions" / "cams").iterdir())) == 3 * pictures  # RV, MYO, LV
 
 
 def test_metrics_have_one_row_per_step_and_term(trained: tuple[Path, Answer]) -> None:

@@ -1,3 +1,4 @@
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from medwsss.data.acdc import reference_masks
 from medwsss.engine.cases import pair_cases
 from medwsss.engine.evaluate import evaluate_cases
 from medwsss.errors import EvaluationError, VolumeError
+from medwsss.labels import OWN_TASK
 from medwsss.metrics.results import MEAN_OF_CLASSES, METRICS, PER_CASE, PER_CASE_COLUMNS, PER_SLICE, POOLED, Evaluation
 from medwsss.volumes.io import load_label_volume, save_volume
 
@@ -116,6 +118,18 @@ def test_phases_and_groups_hold_their_own_volumes(acdc: Path, shifted: Path) -> 
 def test_several_classes_get_a_mean_and_one_class_does_not(acdc: Path, shifted: Path) -> None:
     assert list(evaluated(shifted, acdc, "multi").scores[PER_CASE]) == ["RV", "MYO", "LV", MEAN_OF_CLASSES]
     assert set(evaluated(shifted, acdc, "lv").scores[PER_CASE]["LV"]) == set(METRICS)
+
+
+def test_the_union_of_classes_is_a_heart_only_where_they_are_its_parts(acdc: Path, shifted: Path) -> None:
+    assert list(evaluated(shifted, acdc, baselines=True).targets) == ["heart", "RV", "MYO", "LV"]
+    record = {"task": OWN_TASK, "classes": ["liver", "spleen", "aorta"]}
+    (shifted / "prediction.json").write_text(json.dumps(record), encoding="utf-8")
+    assert list(evaluated(shifted, acdc, OWN_TASK, baselines=True).targets) == [
+        "all classes",
+        "liver",
+        "spleen",
+        "aorta",
+    ]
 
 
 def test_overlays_show_best_median_and_worst(acdc: Path, shifted: Path) -> None:

@@ -29,11 +29,13 @@ def test_a_slice_without_any_label_is_drawn_too() -> None:
 
 def test_every_map_adds_a_row() -> None:
     shown = overlay("best", image=True)
-    heights = [
-        pixels(overlay_figure(with_maps(shown, **maps), ("heart",))).shape[0]
+    shapes = [
+        pixels(overlay_figure(with_maps(shown, **maps), ("heart",))).shape
         for maps in ({}, {"uncertainty": RAMP}, {"uncertainty": RAMP, "cam": RAMP})
     ]
-    assert heights[2] - heights[1] == heights[1] - heights[0] > 100
+    heights = [height / width for height, width, _ in shapes]
+    assert heights[2] - heights[1] == pytest.approx(heights[1] - heights[0], abs=0.005)
+    assert heights[1] - heights[0] == pytest.approx(1 / 4, abs=0.005)  # square slices, four abreast
 
 
 def test_high_uncertainty_is_yellow_and_high_activation_pale() -> None:
