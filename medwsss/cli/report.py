@@ -33,4 +33,6 @@ def report(
     notes = {"predictions": str(predictions), "images": "none" if images is None else str(images)}
     page = write_unscored(found, out, title=title, notes=notes)
     typer.echo(f"{found.cases} volumes of {found.patients} patients; nothing was compared with a reference")
+    for doubt in found.implausible:
+        typer.echo(f"to be looked at: {doubt}")
     typer.echo(f"Report: {page}")

@@ -13,7 +13,7 @@ from medwsss.engine.evaluate import LabelPair, overlay_slices
 from medwsss.engine.overlay_maps import with_maps
 from medwsss.engine.quality import read_findings
 from medwsss.errors import EvaluationError
-from medwsss.metrics.clinical import clinical_values
+from medwsss.metrics.clinical import clinical_values, implausible
 from medwsss.metrics.dice import volume_ml
 from medwsss.metrics.results import Overlay, Unscored
 from medwsss.volumes.io import load_label_volume
@@ -50,15 +50,17 @@ def describe_predictions(
     whole = [case for case in pairing.cases if case.name in loaded]
     volumes, estimates = pd.DataFrame(rows), read_findings(predictions)
     estimates = estimates[estimates["case"].isin(loaded)].sort_values("estimate", kind="stable")
+    values = clinical_values(volumes, "volume_ml", body_surfaces(pairing.cases))
     return Unscored(
         task=pairing.task,
         classes=classes,
         volumes=volumes,
-        clinical=clinical_values(volumes, "volume_ml", body_surfaces(pairing.cases)),
+        clinical=values,
         estimates=estimates,
         overlays=with_maps(
             _overlays(whole, loaded, estimates), {case.name: case.prediction for case in whole}, classes
         ),
+        implausible=implausible(values),
     )
 
 

@@ -11,6 +11,11 @@ MUSCLE_G_PER_ML = 1.05
 CAVITIES = ("LV", "RV")
 MUSCLE = "MYO"
 PHASES = ("ED", "ES")
+MOST_EJECTED = 85.0
+"""Ejection fraction in % beyond which a segmentation is doubted."""
+MOST_UNEQUAL = 0.5
+"""Difference of the stroke volumes, as a share of their mean, beyond which one of them is doubted."""
+_NAMES_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,30 @@ def clinical_values(per_case: pd.DataFrame, column: str, body_surfaces_m2: Mappi
         surface = body_surfaces_m2.get(str(patient), math.nan)
         rows[str(patient)] = dict(_row(_volumes(found, column), surface))
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("patient")
+
+
+def implausible(values: pd.DataFrame) -> tuple[str, ...]:
+    """What no heart does, one sentence each, with the patients: signs of wrong phases or of a wrong segmentation.
+
+    Args:
+        values: of ``clinical_values``.
+    """
+    told = []
+    for cavity in CAVITIES:
+        if f"{cavity} EF" in values:
+            fraction = values[f"{cavity} EF"]
+            told.append((f"the {cavity} does not empty from ED to ES (are they swapped?)", fraction <= 0.0))
+            told.append((f"the {cavity} ejects more than {MOST_EJECTED:.0f} %", fraction > MOST_EJECTED))
+    if {"LV SV", "RV SV"} <= set(values):
+        left, right = values["LV SV"], values["RV SV"]
+        unequal = (left - right).abs() > MOST_UNEQUAL * (left + right).abs() / 2.0
+        told.append(("the ventricles eject amounts that differ by more than half (a leak, or a mistake)", unequal))
+    return tuple(f"{what}: {_listed(values.index[found])}" for what, found in told if found.any())
+
+
+def _listed(patients: pd.Index) -> str:
+    shown = ", ".join(map(str, patients[:_NAMES_SHOWN]))
+    return f"{shown} and {len(patients) - _NAMES_SHOWN} more" if len(patients) > _NAMES_SHOWN else shown
 
 
 def _row(volumes: Mapping[str, Mapping[str, float]], surface_m2: float) -> Iterator[tuple[str, float]]:

@@ -170,6 +170,8 @@ class Unscored:
     """One row per volume, lowest estimate first: case, estimate, findings; empty where none were made."""
     overlays: tuple[Overlay, ...]
     """Volumes of lowest, median and highest estimate; ``dice`` is the estimate."""
+    implausible: tuple[str, ...] = ()
+    """What no heart does, with the patients, see ``clinical.implausible``."""
 
     @property
     def cases(self) -> int:

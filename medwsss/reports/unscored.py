@@ -71,6 +71,7 @@ def unscored_content(found: Unscored, *, title: str, notes: Mapping[str, str]) -
         "review": review_table(found),
         "estimate": ESTIMATE,
         "clinical": clinical_table(found.clinical),
+        "implausible": found.implausible,
         "clinical_definitions": {name: CLINICAL_DEFINITIONS[name] for name in _OF_ONE_PATIENT},
         "overlays": [{"rank": o.rank, "case": o.case, "estimate": f"{o.dice:.2f}"} for o in found.overlays],
         "maps": maps_caption(found.overlays),
@@ -113,6 +114,7 @@ def unscored_json(found: Unscored, notes: Mapping[str, str]) -> dict[str, Any]:
             "volumes": found.volumes.to_dict("records"),
             "clinical": {str(patient): row.to_dict() for patient, row in found.clinical.iterrows()},
             "estimates": found.estimates.to_dict("records"),
+            "implausible": list(found.implausible),
             "notes": dict(notes),
             "versions": versions(),
         }
@@ -141,6 +143,8 @@ def _markdown(content: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     if content["clinical"].rows:
         definitions = "\n".join(f"- **{name}**: {meaning}" for name, meaning in content["clinical_definitions"].items())
         parts += ["## Clinical numbers", content["clinical"].markdown(), definitions]
+    if content["implausible"]:
+        parts += ["To be looked at, because no heart does it:", "\n".join(f"- {one}" for one in content["implausible"])]
     parts += ["## Where the numbers come from", content["about"].markdown()]
     parts += ["## Intended use and limits", "\n".join(f"- {limit}" for limit in content["limits"])]
     parts += ["## How to cite", "\n".join(f"- {citation}" for citation in content["citations"])]

@@ -9,6 +9,7 @@ from medwsss.metrics.clinical import (
     Ventricle,
     body_surface_m2,
     clinical_values,
+    implausible,
     myocardial_mass_g,
 )
 
@@ -112,3 +113,16 @@ def test_every_patient_has_a_row_and_every_quantity_a_column() -> None:
     found = clinical_values(pd.DataFrame(rows), "volume_ml", {})
     assert list(found.index) == ["p1", "p2"]
     assert {quantity.name for quantity in QUANTITIES} <= set(found.columns)
+
+
+def test_what_no_heart_does_is_told_with_the_patients() -> None:
+    values = pd.DataFrame(
+        {"LV EF": [60, -5, 90, math.nan], "LV SV": [80, -4, 90, math.nan], "RV SV": [70, -4, 50, 60]},
+        index=["sound", "swapped", "leaking", "unknown"],
+    )  # of leaking: 90 and 50 mL differ by 40, more than half of their mean of 70
+    assert implausible(values) == (
+        "the LV does not empty from ED to ES (are they swapped?): swapped",
+        "the LV ejects more than 85 %: leaking",
+        "the ventricles eject amounts that differ by more than half (a leak, or a mistake): leaking",
+    )
+    assert implausible(values.loc[["sound", "unknown"]]) == ()
