@@ -179,7 +179,7 @@ def _time(path: Path, header: Any, place: int) -> float | None:
 
 def _raw(header: Any, tag: str) -> bytes:
     """Bytes of a text as the file holds them, empty where it is absent; no character set can break this."""
-    value = header.get_item(tag).value if tag in header else None
+    value = header.get_item(tag, keep_deferred=True).value if tag in header else None
     return value if isinstance(value, bytes) else str(value or "").encode()
 
 
@@ -210,4 +210,6 @@ def _numbers(path: Path, header: Any, tag: str, count: int) -> tuple[float, ...]
 
 
 def _missing(path: Path, tag: str) -> VolumeError:
-    return VolumeError(f"{path}: {tag} is missing or cannot be read; export the file again with all its headers")
+    return VolumeError(
+        f"{path}: {tag} is missing or cannot be read; copy or export the file again with all its headers"
+    )

@@ -257,6 +257,15 @@ def test_a_character_set_that_does_not_exist_breaks_nothing(tmp_path: Path) -> N
     np.testing.assert_array_equal(load_dicom(folder).array, STILL.volume())
 
 
+def test_an_empty_value_of_a_damaged_kind_breaks_nothing(tmp_path: Path) -> None:
+    def without_reference(dataset: Dataset, z: int, t: int) -> None:
+        dataset.FrameOfReferenceUID = ""
+
+    folder = write_dicom(tmp_path / "a", STILL, edit=without_reference)
+    rewritten(1, renamed(b"\x20\x00\x52\x00UI", b"\x20\x00\x52\x00U?"))(folder)
+    np.testing.assert_array_equal(load_dicom(folder).array, STILL.volume())
+
+
 def test_nothing_of_the_patient_is_in_what_is_returned(tmp_path: Path) -> None:
     stack, volume = read_dicom_stack(write_dicom(tmp_path / "a")), load_dicom(tmp_path / "a")
     shown = repr(stack) + repr(volume) + repr(vars(stack)) + repr(vars(volume))
