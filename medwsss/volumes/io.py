@@ -1,4 +1,4 @@
-"""The only door to volume files: NIfTI through nibabel, MetaImage and NRRD through SimpleITK, DICOM by ``dicom``."""
+"""The only door to volumes: NIfTI through nibabel, MetaImage and NRRD through SimpleITK, folders of DICOM."""
 
 import gzip
 import io
@@ -16,7 +16,7 @@ from jaxtyping import Float32
 
 from medwsss.errors import MedwsssWarning, OutputError, VolumeError
 from medwsss.types import Affine, SpacingMm
-from medwsss.volumes.dicom import load_dicom, read_stack
+from medwsss.volumes.dicom import load_dicom
 from medwsss.volumes.volume import Volume
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
@@ -46,8 +46,8 @@ class _Geometry:
 def load_volume(path: Path | str) -> Volume:
     """Read a 3D or 4D image as float32, with the header's intensity scale applied.
 
-    Files: .nii, .nii.gz, .mha, .nrrd (the last two are turned from LPS to RAS), or the folder of a DICOM series.
-    Trailing axes of length 1 beyond the fourth are dropped.
+    Files: .nii, .nii.gz, .mha, .nrrd (the last two are turned from LPS to RAS). Trailing axes of length 1 beyond the
+    fourth are dropped. A folder is read as one DICOM series (see ``medwsss.volumes.dicom.load_dicom``).
     ``spacing_mm`` comes from the affine; when the affine and pixdim differ by more than 1 %, pixdim is believed if the
     affine is unit-scale, otherwise the affine, and a warning says so. Voxels that are not finite take the smallest
     finite value, and a warning counts them.
@@ -55,7 +55,7 @@ def load_volume(path: Path | str) -> Volume:
     Raises:
         VolumeError: the file is missing, damaged, of another kind, or no voxel is finite.
     """
-    volume = _read(Path(path))
+    volume = load_dicom(Path(path)) if Path(path).is_dir() else _read(Path(path))
     finite = np.isfinite(volume.array)
     bad = finite.size - int(np.count_nonzero(finite))
     if not bad:
@@ -150,9 +150,14 @@ def _suffix(path: Path) -> str:
 
 
 def _read(path: Path) -> Volume:
-    if path.is_dir():
-        return load_dicom(path)
-    suffix = _checked_suffix(path)
+    suffix = _suffix(path)
+    if not suffix:
+        kinds = ", ".join(NIFTI_SUFFIXES + ITK_SUFFIXES)
+        raise VolumeError(f"{path}: unknown kind of file; medwsss reads {kinds}, and folders of DICOM files as images")
+    if not path.is_file():
+        raise VolumeError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise VolumeError(f"{path}: the file is empty; copy it again")
     array, geometry = _read_nifti(path) if suffix in NIFTI_SUFFIXES else _read_itk(path)
     return Volume(
         np.require(array, requirements="W"),
