@@ -129,10 +129,9 @@ def dicom_sources(images: Path) -> "dict[str, Frame]":
     from medwsss.data.study import Frame, case_id, cine_case
     from medwsss.errors import DatasetError
     from medwsss.volumes.dicom import is_dicom_folder
-    from medwsss.volumes.io import volume_stem
 
     if is_dicom_folder(images):
-        return {volume_stem(images): Frame(images, None)}
+        return {images.name: Frame(images, None)}
     known = study_set(images)
     studies = () if known is None else known.studies
     found = {case_id(study, phase): frame for study in studies for phase, frame in study.frames.items()}
@@ -161,23 +160,21 @@ def class_names(predictions: Path) -> tuple[str, ...]:
 
 def write_case(predictions: Path, name: str, source: "Frame", out: Path, classes: tuple[str, ...]) -> int:
     """Write the DICOM-SEG of a prediction, one for each time point of a cine, and count them; 0 if there is none."""
-    from medwsss import __version__
     from medwsss.data.study import numbered_case
     from medwsss.export.dicom_seg import write_dicom_seg
-    from medwsss.volumes.dicom import read_stack
     from medwsss.volumes.io import load_label_volume
 
     path = predictions / f"{name}.nii.gz"
     if not path.is_file():
         return 0
-    labels, stack, written = load_label_volume(path), read_stack(source.path), 0
+    labels, written = load_label_volume(path), 0
     for frame in range(labels.frames):
         if not labels.frame(frame).array.any():
             typer.echo(f"{name}: nothing was segmented at time point {frame + 1}, no DICOM-SEG", err=True)
             continue
         file = out / f"{numbered_case(name, frame + 1) if labels.frames > 1 else name}.dcm"
         time = frame if labels.frames > 1 else source.time_index or 0
-        write_dicom_seg(labels.frame(frame), stack, file, class_names=classes, version=__version__, frame=time)
+        write_dicom_seg(labels.frame(frame), source.path, file, class_names=classes, frame=time)
         written += 1
     return written
 

@@ -89,7 +89,8 @@ def file_items(path: Path) -> list[Item]:
         raise DatasetError(
             f"{path} holds no NIfTI file: pass .nii or .nii.gz files, a folder of them, an ACDC or DICOM folder"
         )
-    return [Item(volume_stem(file), None, file, volume_stem(file), "") for file in files]
+    names = [file.name if file.is_dir() else volume_stem(file) for file in files]
+    return [Item(name, None, file, name, "") for name, file in zip(names, files, strict=True)]
 
 
 def predict_item(

@@ -16,7 +16,7 @@ from jaxtyping import Float32
 
 from medwsss.errors import MedwsssWarning, OutputError, VolumeError
 from medwsss.types import Affine, SpacingMm
-from medwsss.volumes.dicom import load_dicom
+from medwsss.volumes.dicom import load_dicom, read_dicom_stack
 from medwsss.volumes.volume import Volume
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
@@ -95,7 +95,7 @@ def time_points(path: Path | str) -> int:
     """
     path = Path(path)
     if path.is_dir():
-        return read_stack(path).frames
+        return read_dicom_stack(path).frames
     suffix = _checked_suffix(path)
     if suffix in ITK_SUFFIXES:
         return load_volume(path).frames
@@ -150,14 +150,7 @@ def _suffix(path: Path) -> str:
 
 
 def _read(path: Path) -> Volume:
-    suffix = _suffix(path)
-    if not suffix:
-        kinds = ", ".join(NIFTI_SUFFIXES + ITK_SUFFIXES)
-        raise VolumeError(f"{path}: unknown kind of file; medwsss reads {kinds}, and folders of DICOM files as images")
-    if not path.is_file():
-        raise VolumeError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise VolumeError(f"{path}: the file is empty; copy it again")
+    suffix = _checked_suffix(path)
     array, geometry = _read_nifti(path) if suffix in NIFTI_SUFFIXES else _read_itk(path)
     return Volume(
         np.require(array, requirements="W"),
@@ -173,7 +166,8 @@ def _checked_suffix(path: Path) -> str:
     """The suffix of a file that is there and not empty, and of a kind that can be read."""
     suffix = _suffix(path)
     if not suffix:
-        raise VolumeError(f"{path}: unknown kind of file; medwsss reads {', '.join(NIFTI_SUFFIXES + ITK_SUFFIXES)}")
+        kinds = ", ".join(NIFTI_SUFFIXES + ITK_SUFFIXES)
+        raise VolumeError(f"{path}: unknown kind of file; medwsss reads {kinds}, and folders of DICOM files as images")
     if not path.is_file():
         raise VolumeError(f"{path}: no such file")
     if path.stat().st_size == 0:

@@ -18,7 +18,7 @@ STUDIES, SLICES, SIDE = 40, 8, 64
 
 
 def write_lesions(folder: Path) -> np.ndarray:
-    """Noisy bodies with dark discs; every second study has a bright disc in two neighbouring slices. Which, comes back."""
+    """Noisy bodies with dark discs, and in every second study a bright disc in two slices; says in which."""
     rng, (rows, columns) = np.random.default_rng(0), np.mgrid[:SIDE, :SIDE]
 
     def disc(row: float, column: float, radius: float) -> np.ndarray:
