@@ -1,5 +1,6 @@
 """What the numbers in a label map mean: class names, background 0, ignore 255, and the classes of each data set."""
 
+import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -93,11 +94,13 @@ def own_task(classes: Sequence[str], codes: Mapping[int, str] | None = None) -> 
 
     Args:
         classes: names of the foreground classes.
-        codes: what masks hold, by number, with ``background`` for what is no class; none means the labels themselves.
+        codes: what masks hold, by number, with ``background`` for what is no class, names in any case; none means the
+            labels themselves.
     """
-    labels = {BACKGROUND_NAME: BACKGROUND} | {name: label for label, name in enumerate(classes, start=1)}
+    labels = {BACKGROUND_NAME: BACKGROUND} | {name.lower(): label for label, name in enumerate(classes, start=1)}
     named = codes or {label: name for name, label in labels.items()}
-    return Task(LabelSet(OWN_TASK, tuple(classes)), {BACKGROUND: 0} | {code: labels[c] for code, c in named.items()})
+    known = {code: labels[name.lower()] for code, name in named.items()}
+    return Task(LabelSet(OWN_TASK, tuple(classes)), {BACKGROUND: 0} | known)
 
 
 def parsed_codes(text: str) -> dict[int, str]:
@@ -106,8 +109,8 @@ def parsed_codes(text: str) -> dict[int, str]:
     Raises:
         ValueError: it is written otherwise, or a number exceeds 255.
     """
-    pairs = [part.split("=") for part in text.replace(" ", "").split(",") if part]
-    if not pairs or not all(len(pair) == 2 and pair[0].isdecimal() and int(pair[0]) <= 255 for pair in pairs):
+    pairs = [[word.strip() for word in part.split("=")] for part in text.split(",") if part.strip()]
+    if not pairs or not all(len(p) == 2 and re.fullmatch("[0-9]{1,3}", p[0]) and int(p[0]) <= 255 for p in pairs):
         raise ValueError(f"codes {text!r} cannot be read: write them like 1=LV,2=MYO,3=RV")
     return {int(code): name for code, name in pairs}
 

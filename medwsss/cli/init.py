@@ -29,7 +29,7 @@ def init(
     from medwsss.data.discovery import find_images, write_example_table
     from medwsss.data.folder import folder_studies
     from medwsss.data.layouts import is_acdc
-    from medwsss.data.study_table import TABLE_NAME, read_study_table, study_tags
+    from medwsss.data.study_table import TABLE_NAME, read_study_table
     from medwsss.errors import ConfigError, OutputError
 
     if is_acdc(folder):
@@ -38,7 +38,7 @@ def init(
     if config.exists():
         raise OutputError(f"{config} is there already: edit it, or remove it to begin anew")
     table = tags or folder / TABLE_NAME
-    wanted = [name.strip() for name in classes.split(",") if name.strip()]
+    wanted = wanted_classes(classes)
     if tags is None and not table.is_file():
         images = find_images(folder)
         cines = write_example_table(images, wanted, table)
@@ -47,7 +47,7 @@ def init(
         if cines:
             typer.echo("ED and ES of the cines are the time points of most and least bright blood: look at them")
     else:
-        wanted = list(study_tags(read_study_table(table)).classes)
+        wanted = classes_in(table)
         typer.echo(f"{table} tags {', '.join(wanted)}")
     known = folder_studies(folder, read_study_table(table))
     write_pictures(known.studies, folder / PICTURES)
@@ -57,6 +57,42 @@ def init(
     typer.echo(f"{config}: method {method}; the next commands:")
     for line in next_steps(folder, config):
         typer.echo(f"  {line}")
+
+
+def wanted_classes(listed: str) -> list[str]:
+    """Classes given like ``RV,MYO,LV``.
+
+    Raises:
+        ConfigError: there is none, or two are the same but for upper and lower case.
+        ImageLabelsError: one cannot be the name of a class.
+    """
+    from medwsss.data.study_table import check_class_name
+    from medwsss.errors import ConfigError
+
+    names = [name.strip() for name in listed.split(",") if name.strip()]
+    if not names or len({name.lower() for name in names}) < len(names):
+        raise ConfigError(f"--classes {listed!r} must name different classes, joined by commas, such as RV,MYO,LV")
+    for name in names:
+        check_class_name(name, "--classes")
+    return names
+
+
+def classes_in(path: Path) -> list[str]:
+    """The classes of a table, which may be still to be filled in.
+
+    Raises:
+        ImageLabelsError: the table cannot be read, or has none.
+    """
+    from medwsss.data.study_table import blank_columns, read_study_table, study_tags
+    from medwsss.errors import ImageLabelsError
+
+    table = read_study_table(path)
+    try:
+        return list(study_tags(table).classes)
+    except ImageLabelsError:
+        if not blank_columns(table):
+            raise
+        return list(blank_columns(table))
 
 
 def write_pictures(studies: "Sequence[Study]", folder: Path) -> None:

@@ -120,8 +120,9 @@ class FolderDataConfig(VolumeDataConfig):
         if len({name.lower() for name in self.classes}) < len(self.classes):
             raise ValueError(f"classes {', '.join(self.classes)} must differ, in more than upper and lower case")
         if self.mask_codes is not None:
-            named = set(parsed_codes(self.mask_codes).values())
-            unknown = sorted(named - {*self.classes, BACKGROUND_NAME}) if self.classes else []
+            known = {name.lower() for name in (*self.classes, BACKGROUND_NAME)}
+            named = parsed_codes(self.mask_codes).values()
+            unknown = [name for name in named if name.lower() not in known] if self.classes else []
             if unknown:
                 raise ValueError(f"mask_codes names {', '.join(unknown)}, classes are {', '.join(self.classes)}")
         return self

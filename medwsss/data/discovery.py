@@ -56,7 +56,8 @@ def find_images(root: Path) -> list[FoundImage]:
 def write_example_table(images: Sequence[FoundImage], classes: Sequence[str], path: Path) -> int:
     """Write a table with a line for each image, its classes still to be filled in, and count the cines among them.
 
-    Cines get the time points of ED and ES that ``extreme_frames`` finds. Paths are relative to the table's folder.
+    Cines get the time points of ED and ES that ``extreme_frames`` finds, and no mask. Paths are relative to the
+    table's folder.
 
     Raises:
         OutputError: the file cannot be written.
@@ -65,10 +66,11 @@ def write_example_table(images: Sequence[FoundImage], classes: Sequence[str], pa
     root, rows, cines = path.parent, [], 0
     for image in images:
         early, late = "", ""
+        mask = "" if image.mask is None else image.mask.relative_to(root).as_posix()
         if time_points(image.path) > 1:
             cines += 1
             early, late = (str(index + 1) for index in extreme_frames(load_volume(image.path).array))
-        mask = "" if image.mask is None else image.mask.relative_to(root).as_posix()
+            mask = ""  # of which time point, nobody says
         where = image.path.relative_to(root).as_posix()
         rows.append((image.patient, where, image.phase, early, late, "", "", mask, *("" for _ in classes)))
     header = ("patient", "file", "phase", "ed", "es", "slice", "group", "mask", *classes)

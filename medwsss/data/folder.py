@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from pydantic import ValidationError
+
 from medwsss.config.data import FolderDataConfig, VolumeDataConfig
 from medwsss.data.cine_phases import extreme_frames
 from medwsss.data.image_labels import ImageLabels
@@ -53,8 +55,9 @@ def settled(config: FolderDataConfig) -> FolderDataConfig:
     usual = tuple(_USUAL_NAMES.get(name.lower(), name) for name in classes)
     try:
         return FolderDataConfig.model_validate(config.model_dump() | {"root": root, "tags": table, "classes": usual})
-    except ValueError as error:
-        raise ConfigError(f"data: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        (problem,) = error.errors()
+        raise ConfigError(f"data: {problem['ctx']['error']}") from None
 
 
 def load_folder(config: VolumeDataConfig, root: Path, tags_path: Path) -> VolumeData:
@@ -111,31 +114,44 @@ def folder_studies(root: Path, table: StudyTable) -> StudySet:
 
 
 def _entries(root: Path, table: StudyTable) -> list[_Entry]:
-    """One a file, in the order of the table; every image is there, and no volume has two files."""
-    grouped: dict[Path, list[TableRow]] = {}
+    """One a file, or a time point of it, in the order of the table; every image is there, and no volume has two."""
+    by_file: dict[Path, list[TableRow]] = {}
     for row in table.rows:
-        grouped.setdefault((root / row.path).resolve(), []).append(row)
-    missing = [rows[0] for path, rows in grouped.items() if not path.exists()]
+        by_file.setdefault((root / row.path).resolve(), []).append(row)
+    missing = [rows[0] for path, rows in by_file.items() if not path.exists()]
     if missing:
         raise DatasetError(
-            f"{len(missing)} of {len(grouped)} studies are not in {root}, first {missing[0].path} "
+            f"{len(missing)} of {len(by_file)} studies are not in {root}, first {missing[0].path} "
             f"({missing[0].where}): paths are relative to that folder"
         )
     entries = []
-    for path, rows in grouped.items():
-        _check_agreement(rows)
-        entries.append(_Entry(tuple(rows), path, _frames(path, rows[0])))
+    for of_file in by_file.values():
+        _check_owner(of_file)
+        path = root / of_file[0].path  # as it is called: what a link leads to may have no suffix
+        by_frame: dict[int | None, list[TableRow]] = {}
+        for row in of_file:
+            by_frame.setdefault(row.numbers.get("frame"), []).append(row)
+        for rows in by_frame.values():
+            _check_agreement(rows)
+            entries.append(_Entry(tuple(rows), path, _frames(path, rows[0])))
     _check_distinct(entries)
+    _check_names(entries)
     _tell_found_phases(entries)
     return entries
 
 
-def _check_agreement(rows: Sequence[TableRow]) -> None:
-    """Lines about one file say the same of it, and are about its slices, or there is one line."""
+def _check_owner(rows: Sequence[TableRow]) -> None:
+    """A file is of one patient."""
     first = rows[0]
     for row in rows[1:]:
         if row.patient != first.patient:
             raise DatasetError(f"{row.where}: {row.path} belongs to {first.patient} above, not to {row.patient}")
+
+
+def _check_agreement(rows: Sequence[TableRow]) -> None:
+    """Lines about one volume say the same of it, and are about its slices, or there is one line."""
+    first = rows[0]
+    for row in rows[1:]:
         if row.numbers != first.numbers or row.phase != first.phase or row.mask != first.mask:
             raise DatasetError(f"{row.where}: {row.path} has another phase, time point or mask above: write the same")
         if row.slices is None or first.slices is None:
@@ -157,6 +173,19 @@ def _check_distinct(entries: Iterable[_Entry]) -> None:
                 )
 
 
+def _check_names(entries: Iterable[_Entry]) -> None:
+    """No two volumes get results of one name, on no kind of disk."""
+    seen: dict[str, _Entry] = {}
+    for entry in entries:
+        for name in case_ids([Study(entry.patient, "", entry.frames)]):
+            other = seen.setdefault(name.lower(), entry)
+            if other is not entry:
+                raise DatasetError(
+                    f"{entry.rows[0].where}: results of {other.rows[0].path} and {entry.rows[0].path} would both be "
+                    f"called {name}: rename a patient or a phase, beyond upper and lower case"
+                )
+
+
 def _frames(path: Path, row: TableRow) -> Mapping[str, Frame]:
     """The volumes of a file: itself, the time points that the table names, or those of most and least blood."""
     count, numbers = time_points(path), row.numbers
@@ -170,6 +199,13 @@ def _frames(path: Path, row: TableRow) -> Mapping[str, Frame]:
         return {row.phase or f"frame{number:02d}": Frame(path, number, time_index=number - 1)}
     if row.mask:
         raise DatasetError(f"{row.where}: a mask is of one time point: name it in the column frame")
+    if row.phase:
+        raise DatasetError(
+            f"{row.where}: {row.path} has {count} time points: name that of phase {row.phase} in the column frame, or"
+            " leave phase empty for ED and ES"
+        )
+    if len(numbers) == 1:
+        raise DatasetError(f"{row.where}: {', '.join(numbers)} alone is not enough: name ed and es, or none of them")
     named = (numbers["ed"], numbers["es"]) if {"ed", "es"} <= numbers.keys() else None
     chosen = named or _found_phases(path)
     if chosen[0] == chosen[1]:

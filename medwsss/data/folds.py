@@ -39,6 +39,12 @@ class WithoutPatients(TrainingSet):
     def __len__(self) -> int:
         return len(self._indices)
 
+    @property
+    def bags(self) -> tuple[tuple[int, ...], ...]:
+        """Those of the other set that are left: a bag is of one patient."""
+        places = {index: place for place, index in enumerate(self._indices)}
+        return tuple(tuple(places[i] for i in bag) for bag in self._samples.bags if all(i in places for i in bag))
+
     def __getitem__(self, draw: Draw) -> Sample:
         """The sample that stands there once the others are gone."""
         return self._samples[Draw(self._indices[draw.index], draw.seed)]

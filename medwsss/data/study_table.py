@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medwsss.data.csv_table import read_header, read_rows
+from medwsss.data.image_labels import BAG_COLUMN
+from medwsss.data.study import PHASES
 from medwsss.errors import ImageLabelsError
+from medwsss.labels import BACKGROUND_NAME
 
 TABLE_NAME = "studies.csv"
 """Where the table is looked for in a folder of studies."""
@@ -20,6 +23,9 @@ KNOWN_COLUMNS = (
     *CLASS_LIST_COLUMNS,
 )  # fmt: skip
 """Columns with a meaning of their own, in any case; every other one is a class, or a remark that is passed over."""
+
+RESERVED_NAMES = (*KNOWN_COLUMNS, BAG_COLUMN, BACKGROUND_NAME)
+"""What no class may be called, in any case: it would be taken for something else in a table or a mask."""
 
 _YES, _NO = ("1", "yes", "true", "x"), ("0", "no", "false")
 _LIST = re.compile(r"\s*[;,|/+]\s*")
@@ -115,29 +121,52 @@ def study_tags(table: StudyTable, classes: Sequence[str] = ()) -> StudyTags:
     others = [name for name in table.columns if name.lower() not in KNOWN_COLUMNS]
     if listing is not None:
         found = tuple(classes) or _listed_classes(table.rows, listing)
+        _check_classes(found, table.path)
         rows = tuple(_listed_tags(row.cells[listing], found, row.where) for row in table.rows)
-        return StudyTags(_some(found, table.path), rows, tuple(others))
+        return StudyTags(found, rows, tuple(others))
     found = tuple(classes) or tuple(name for name in others if _is_class(name.lower(), table.rows))
+    _check_classes(found, table.path)
     missing = [name for name in found if name.lower() not in named]
     if missing:
         raise ImageLabelsError(
             f"{table.path} has no column {', '.join(missing)}: each class needs one, or a column classes"
         )
-    rows = tuple(_column_tags(row.cells, _some(found, table.path), row.where) for row in table.rows)
+    rows = tuple(_column_tags(row.cells, found, row.where) for row in table.rows)
     told = {name.lower() for name in found}
     return StudyTags(found, rows, tuple(name for name in others if name.lower() not in told))
 
 
-def _some(classes: tuple[str, ...], path: Path) -> tuple[str, ...]:
+def blank_columns(table: StudyTable) -> tuple[str, ...]:
+    """Columns without a meaning of their own in which nobody has filled a cell: classes of a table that was begun."""
+    others = [name for name in table.columns if name.lower() not in KNOWN_COLUMNS]
+    return tuple(name for name in others if not any(row.cells[name.lower()] for row in table.rows))
+
+
+def check_class_name(name: str, where: str) -> None:
+    """Refuse what cannot be the name of a class, of its column and of the files of its maps.
+
+    Raises:
+        ImageLabelsError: it is taken already, or has signs that file names, tables or codes cannot hold.
+    """
+    if name.lower() in RESERVED_NAMES:
+        raise ImageLabelsError(f"{where}: a class cannot be called {name}, which means something else: rename it")
+    if "," in name or "=" in name:
+        raise ImageLabelsError(f"{where}: class {reprlib.repr(name)} holds a comma or an equals sign: rename it")
+    _word(name, "class", where)
+
+
+def _check_classes(classes: tuple[str, ...], path: Path) -> None:
     if not classes:
         raise ImageLabelsError(f"{path} names no class: add a column of 0 and 1 for each, or one column named classes")
-    return classes
+    for name in classes:
+        check_class_name(name, str(path))
 
 
 def _is_class(column: str, rows: Sequence[TableRow]) -> bool:
-    """Whether a column says yes or no on half of the lines or more; the others are mistakes then, and told as such."""
-    told = sum(row.cells[column].lower() in (*_YES, *_NO) for row in rows)
-    return 2 * told >= len(rows)
+    """Whether half of the filled cells or more say yes or no; the others, and empty ones, are told as mistakes then."""
+    filled = [row.cells[column].lower() for row in rows if row.cells[column]]
+    told = sum(cell in (*_YES, *_NO) for cell in filled)
+    return told > 0 and 2 * told >= len(filled)
 
 
 def _listed_classes(rows: Sequence[TableRow], column: str) -> tuple[str, ...]:
@@ -159,7 +188,7 @@ def _row(path: Path, line: int, as_named: Mapping[str, str], path_column: str) -
         where=where,
         patient=patient,
         path=images,
-        phase=_word(cells.get("phase", ""), "phase", where),
+        phase=_phase(cells.get("phase", ""), where),
         numbers={name: _whole(cells[name], name, where) for name in NUMBER_COLUMNS if cells.get(name)},
         slices=_slices(spans[0], where) if spans else None,
         group=_plain(cells.get("group", ""), "group", where),
@@ -174,6 +203,11 @@ def _patient(cell: str, where: str) -> str:
     if not cell:
         raise ImageLabelsError(f"{where}: patient is empty: give every patient a name of your own, such as P001")
     return _word(cell, "patient", where)
+
+
+def _phase(cell: str, where: str) -> str:
+    """ED and ES in any case; others as they are written."""
+    return cell.upper() if cell.upper() in PHASES else _word(cell, "phase", where)
 
 
 def _word(cell: str, column: str, where: str) -> str:

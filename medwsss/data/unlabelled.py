@@ -20,7 +20,7 @@ from medwsss.data.sample import Draw, Sample, SliceKey, TrainingSet, photograph_
 from medwsss.data.slice_cache import SliceCache
 from medwsss.data.splits import Split
 from medwsss.data.study import Frame, Study
-from medwsss.data.study_table import read_study_table
+from medwsss.data.study_table import TABLE_NAME, read_study_table
 from medwsss.data.transforms import TrainingTransform, channels_of
 from medwsss.volumes.io import load_volume
 
@@ -148,8 +148,8 @@ def _photographs(config: PhotographDataConfig, root: Path, pretraining: Pretrain
 
 
 def _studies(config: VolumeDataConfig, root: Path) -> Sequence[Study]:
-    if isinstance(config, FolderDataConfig) and config.tags is not None:
-        return folder_studies(root, read_study_table(config.tags)).studies
+    if isinstance(config, FolderDataConfig):
+        return folder_studies(root, read_study_table(config.tags or root / TABLE_NAME)).studies
     return find_studies(root)
 
 

@@ -46,3 +46,12 @@ def test_a_set_without_a_patient_has_the_others_in_order_with_their_own_draws() 
     shown = [left[Draw(index, 10)] for index in range(len(left))]
     assert [str(sample.key) for sample in shown] == ["a ED slice 0", "a ED slice 1", "c ED slice 0", "c ED slice 1"]
     assert [float(sample.image[0, 0, 0]) for sample in shown] == [10, 11, 14, 15]
+
+
+def test_bags_of_the_others_are_left_at_their_new_places() -> None:
+    class Bagged(Numbered):
+        bags = ((0, 1), (2, 3), (4,), (5,))
+
+    left = WithoutPatients(Bagged(), Numbered.keys, ["b"])
+    assert left.bags == ((0, 1), (2,), (3,))  # a, and both slices of c, which come after a now
+    assert WithoutPatients(Numbered(), Numbered.keys, ["b"]).bags == ()

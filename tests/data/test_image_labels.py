@@ -7,9 +7,11 @@ from fakes.acdc import FakePatient, write_acdc
 from medwsss.data.acdc import find_studies, reference_masks
 from medwsss.data.image_labels import (
     ImageLabels,
+    columns_of_table,
     image_labels_from_masks,
     labels_of_stack,
     read_image_labels,
+    read_tag_table,
     write_image_labels,
 )
 from medwsss.data.sample import SliceKey
@@ -136,3 +138,38 @@ def test_an_unwritable_folder_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot write the image-level labels"):
         write_image_labels(ImageLabels((), {}), tmp_path / "file" / "tags.csv")
+
+
+# --- Slices that were tagged together --------------------------------------------------------------------------------
+
+BAGGED = ImageLabels(("heart",), {key: (int(key.patient == "a"),) for key in KEYS}, (KEYS[:2], KEYS[2:4]))
+
+
+def test_a_table_keeps_which_slices_were_tagged_together(tmp_path: Path) -> None:
+    write_image_labels(BAGGED, tmp_path / "tags.csv")
+    lines = (tmp_path / "tags.csv").read_text().splitlines()
+    assert lines[:4] == ["patient,phase,slice,bag,heart", "a,ED,0,1,1", "a,ED,1,1,1", "a,ES,0,2,1"]
+    assert lines[5] == "b,ED,0,,0"
+    assert read_image_labels(tmp_path / "tags.csv", HEART, KEYS, required_keys=KEYS) == BAGGED
+    assert read_tag_table(tmp_path / "tags.csv", HEART) == BAGGED
+    assert columns_of_table(tmp_path / "tags.csv") == ("heart",)
+
+
+def test_slices_of_a_bag_with_other_tags_are_named_by_line(tmp_path: Path) -> None:
+    text = "patient,phase,slice,bag,heart\na,ED,0,x,1\na,ED,1,y,0\na,ES,0,x,0\n"
+    with pytest.raises(ImageLabelsError, match=r"tags\.csv line 4: bag x has other tags above"):
+        read(tmp_path, text)
+
+
+def test_a_slice_is_in_one_bag_and_a_bag_has_one_tag() -> None:
+    with pytest.raises(ValueError, match="in one bag only"):
+        ImageLabels(("heart",), BAGGED.tags, (KEYS[:2], KEYS[1:3]))
+    with pytest.raises(ValueError, match="must have the same tags"):
+        ImageLabels(("heart",), BAGGED.tags, ((KEYS[0], KEYS[-1]),))
+
+
+def test_what_can_be_compared_is_the_largest_of_a_bag_and_every_slice_alone() -> None:
+    keys = [KEYS[1], KEYS[4], KEYS[0], KEYS[5]]
+    probs, tags = BAGGED.told(keys, np.array([[0.2], [0.4], [0.9], [0.1]]))
+    assert probs.ravel().tolist() == [0.9, 0.4, 0.1]  # the bag a ED, then b ED slice 0 and 1
+    assert tags.ravel().tolist() == [1, 0, 0]

@@ -8,6 +8,7 @@ from fakes.acdc import fake_patients, write_acdc
 
 from medwsss.config.data import AcdcDataConfig, AugmentationConfig, GridConfig
 from medwsss.data.acdc import reference_masks
+from medwsss.data.image_labels import ImageLabels
 from medwsss.data.loading import VolumeData, load_acdc
 from medwsss.data.pseudo_folder import LABELS, WEIGHTS, PseudoFolder, PseudoRecord, write_pseudo_record
 from medwsss.data.pseudo_sets import pseudo_training_set
@@ -104,3 +105,14 @@ def test_confidence_above_one_is_refused(tmp_path: Path) -> None:
     save_volume(replace(volume, array=np.full(volume.grid, 2.0, np.float32)), file)
     with pytest.raises(DatasetError, match="holds weights from 2 to 2"):
         seeded_training_set(data.training_set(), data, folder.root)
+
+
+def test_slices_that_were_tagged_together_stay_so_beside_their_seeds(tmp_path: Path) -> None:
+    data = volumes(tmp_path)
+    keys = [key for key in data.image_labels.tags if key.patient == data.training[1].patient and key.phase == "ED"]
+    tags = {**data.image_labels.tags, **dict.fromkeys(keys, (1, 1, 1))}
+    together = replace(data, image_labels=ImageLabels(data.labels.names, tags, (tuple(keys),)))
+    seeded = seeded_training_set(together.training_set(), together, seeds_of(tmp_path / "seeds", data).root)
+    assert seeded.bags[0] == (8, 9, 10, 11)  # behind the two phases of the first patient, of four slices each
+    assert {seeded[Draw(index, 0)].bag for index in (8, 11)} == {0}
+    assert seeded[Draw(0, 0)].bag not in (0, None)

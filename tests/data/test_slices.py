@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from medwsss.config.data import AcdcDataConfig, AugmentationConfig, GridConfig
 from medwsss.data import study
 from medwsss.data.acdc import find_studies, reference_masks
-from medwsss.data.image_labels import image_labels_from_masks
+from medwsss.data.image_labels import ImageLabels, image_labels_from_masks
 from medwsss.data.sample import Batch, Draw, SliceKey, collate
 from medwsss.data.slice_cache import SliceCache
 from medwsss.data.slices import SliceDataset, slice_keys
@@ -119,3 +119,32 @@ def test_loader_processes_yield_the_same_samples(tmp_path: Path) -> None:
     for one, two in zip(parallel, here, strict=True):
         assert torch.equal(one.images, two.images)
         assert one.keys == two.keys
+
+
+def bagged(tmp_path: Path) -> SliceDataset:
+    """The first patient's ED is one bag; two slices of its ES are without tags; the rest was tagged alone."""
+    studies = find_studies(write_acdc(tmp_path / "data", [FakePatient(), FakePatient(number=2)]))
+    cache = SliceCache(tmp_path / "cache")
+    keys = slice_keys(studies, cache, CONFIG.grid)
+    tags = {key: (1, 1, 1) for key in keys if key not in keys[4:6]}
+    return SliceDataset(studies, ImageLabels(("RV", "MYO", "LV"), tags, (keys[:4],)), CONFIG, cache)
+
+
+def test_bags_stand_by_index_and_slices_without_tags_are_left_out(tmp_path: Path) -> None:
+    slices = bagged(tmp_path)
+    assert [(key.phase, key.index) for key in slices.keys[4:6]] == [("ES", 2), ("ES", 3)]
+    assert slices.bags == ((0, 1, 2, 3), *((index,) for index in range(4, 14)))
+
+
+def test_samples_of_a_batch_say_which_were_tagged_together(tmp_path: Path) -> None:
+    slices = bagged(tmp_path)
+    batch = collate([slices[Draw(index, seed=0)] for index in (2, 5, 0)]).to(torch.device("cpu"))
+    assert batch.bags is not None
+    first, other, again = batch.bags.tolist()
+    assert first == again != other
+
+
+def test_where_all_were_tagged_alone_no_batch_has_bags(tmp_path: Path) -> None:
+    slices = dataset(tmp_path)
+    assert slices.bags == ()
+    assert collate([slices[Draw(0, seed=0)]]).bags is None
