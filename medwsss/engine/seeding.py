@@ -47,8 +47,8 @@ class BatchDraws:
 class BagDraws:
     """The same where samples were tagged together: batches of whole bags, so that a batch says what a tag says.
 
-    A batch takes bags in shuffled order while they fit into its size; of a bag that is larger than a batch, as many
-    samples as fit are drawn.
+    Bags of several samples and samples that stand alone are spread over the batches of an epoch as they are over the
+    data, so that batches are alike. Of a bag that is larger than a batch, as many samples as fit are drawn.
     """
 
     def __init__(
@@ -71,13 +71,28 @@ class BagDraws:
     def _batches(self) -> Iterator[list[int]]:
         for epoch in count():
             rng = np.random.default_rng(derived_seed(self.seed, "order", epoch))
-            batch: list[int] = []
-            for number in rng.permutation(len(self.bags)):
-                bag = list(self.bags[number])
-                if len(bag) > self.batch_size:
-                    bag = sorted(rng.choice(bag, self.batch_size, replace=False).tolist())
-                if len(batch) + len(bag) > self.batch_size:
+            shuffled = [self._fitting(self.bags[number], rng) for number in rng.permutation(len(self.bags))]
+            together = [bag for bag in shuffled if len(bag) > 1]
+            alone = [bag[0] for bag in shuffled if len(bag) == 1]
+            while together or alone:
+                batch: list[int] = []
+                for _ in range(self._bags_due(together, alone, rng)):
+                    if together and len(batch) + len(together[-1]) <= self.batch_size:
+                        batch += together.pop()
+                room = self.batch_size - len(batch)
+                batch, alone = batch + alone[:room], alone[room:]
+                if batch:
                     yield batch
-                    batch = []
-                batch += bag
-            yield batch
+
+    def _fitting(self, bag: Sequence[int], rng: np.random.Generator) -> list[int]:
+        if len(bag) <= self.batch_size:
+            return list(bag)
+        return sorted(rng.choice(bag, self.batch_size, replace=False).tolist())
+
+    def _bags_due(self, together: Sequence[Sequence[int]], alone: Sequence[int], rng: np.random.Generator) -> int:
+        """How many bags of several samples a batch gets: on average, their share of what is left of the epoch."""
+        if not alone:
+            return len(together)
+        batches_left = (sum(map(len, together)) + len(alone)) / self.batch_size
+        due = len(together) / batches_left
+        return int(due) + int(rng.random() < due % 1.0)
