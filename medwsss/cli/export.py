@@ -9,6 +9,7 @@ import typer
 if TYPE_CHECKING:
     from medwsss.data.pseudo_folder import PseudoFolder
     from medwsss.export.nnunet import NnunetCase
+    from medwsss.labels import LabelSet
 
 export = typer.Typer(help="Hand data and models to other programs.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -23,7 +24,7 @@ def nnunet(
     labels: Annotated[
         Path, typer.Argument(metavar="LABELS", help="Folder that medwsss seeds or pseudo-label wrote, of volumes.")
     ],
-    root: Annotated[Path, typer.Option(help="ACDC folder with the images.")],
+    root: Annotated[Path, typer.Option(help="ACDC folder with the images, or your studies with their table.")],
     out: Annotated[Path, typer.Option(help="Folder in which DatasetNNN_NAME appears, such as nnUNet_raw.")],
     number: Annotated[int, typer.Option(help="NNN, 1 to 999.")] = 501,
     name: Annotated[str, typer.Option(help="NAME, of letters and digits.")] = "Heart",
@@ -37,23 +38,22 @@ def nnunet(
     """Write a training set for nnU-Net v2: confident pixels as classes, uncertain ones as its label "ignore"."""
     from medwsss.cli.options import check_folder
     from medwsss.cli.progress import progress
+    from medwsss.data import VOLUME_SETS
     from medwsss.data.pseudo_folder import RECORD, PseudoFolder, read_pseudo_record
     from medwsss.errors import DatasetError
     from medwsss.export.nnunet import dataset_folder, write_nnunet
-    from medwsss.labels import ACDC_TASKS
 
     if not (labels / RECORD).is_file():
         raise DatasetError(f"{labels} holds no complete pseudo-labels (no {RECORD}): make them with medwsss seeds")
     folder = PseudoFolder(labels, read_pseudo_record(labels / RECORD))
-    if folder.record.dataset != "acdc":
+    if folder.record.dataset not in VOLUME_SETS:
         raise DatasetError(f"{labels} was made of {folder.record.dataset}: nnU-Net data sets are made of volumes")
     target = dataset_folder(out, number=number, name=name)
     check_folder(target)
-    task = ACDC_TASKS[folder.record.task]
     cases = nnunet_cases(folder, root, tags)
     with progress() as bar:
         ignored = write_nnunet(
-            cases, task.labels, target, confidence=confidence, folds=folds, seed=seed,
+            cases, label_set(folder), target, confidence=confidence, folds=folds, seed=seed,
             watched=lambda found, count: bar.track(found, count, description="exporting"),
         )  # fmt: skip
     left_out = len(folder.record.names) - len(cases)
@@ -103,11 +103,14 @@ def nnunet_cases(folder: "PseudoFolder", root: Path, tags: Path | None) -> "list
         ImageLabelsError: the table of tags cannot be read.
     """
     from medwsss.data.acdc import find_studies
+    from medwsss.data.layouts import study_set
     from medwsss.data.study import case_id
     from medwsss.errors import DatasetError
     from medwsss.export.nnunet import NnunetCase
 
-    images = {case_id(study, phase): (study, phase) for study in find_studies(root) for phase in study.frames}
+    known = study_set(root)
+    studies = find_studies(root) if known is None else known.studies
+    images = {case_id(study, phase): (study, phase) for study in studies for phase in study.frames}
     names = [name for name in folder.record.names if name not in folder.record.left_out]
     missing = [name for name in names if name not in images]
     if missing:
@@ -115,7 +118,7 @@ def nnunet_cases(folder: "PseudoFolder", root: Path, tags: Path | None) -> "list
         raise DatasetError(f"{message}: pass the data set that the labels were made of as --root")
     if not names:
         raise DatasetError(f"no volume of {folder.root} has labels: see left_out in its pseudo.json")
-    empty = {} if tags is None else _empty_slices(tags, folder.record.task)
+    empty = {} if tags is None else _empty_slices(tags, label_set(folder))
     return [
         NnunetCase(
             name, study.patient, study.group, study.frames[phase], folder.labels_file(name), folder.weights_file(name),
@@ -126,13 +129,19 @@ def nnunet_cases(folder: "PseudoFolder", root: Path, tags: Path | None) -> "list
     ]  # fmt: skip
 
 
-def _empty_slices(tags: Path, task: str) -> Mapping[tuple[str, str], tuple[int, ...]]:
+def label_set(folder: "PseudoFolder") -> "LabelSet":
+    """The classes of a folder of pseudo-labels."""
+    from medwsss.labels import LabelSet
+
+    return LabelSet(folder.record.task, tuple(folder.record.classes))
+
+
+def _empty_slices(tags: Path, labels: "LabelSet") -> Mapping[tuple[str, str], tuple[int, ...]]:
     """By patient and phase, the slices whose tags are all 0."""
     from medwsss.data.image_labels import read_tag_table
-    from medwsss.labels import ACDC_TASKS
 
     found: dict[tuple[str, str], tuple[int, ...]] = {}
-    for key, shown in read_tag_table(tags, ACDC_TASKS[task].labels).tags.items():
+    for key, shown in read_tag_table(tags, labels).tags.items():
         if not any(shown):
             found[key.patient, key.phase] = (*found.get((key.patient, key.phase), ()), key.index)
     return found
