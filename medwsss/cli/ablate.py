@@ -255,10 +255,11 @@ def _check_varied(base: "RunConfig", vary: str) -> None:
 
 def _about(grid: str, config: str | None, base: "RunConfig", assignments: list[str], device: str) -> dict[str, str]:
     """Where the numbers come from, in words."""
-    from medwsss.config.data import VolumeDataConfig
+    from medwsss.config.data import AcdcDataConfig
 
-    volumes = isinstance(base.data, VolumeDataConfig)
-    generated = f"generated phantom of {base.data.phantom.patients} patients" if volumes else ""  # type: ignore
+    generated = (
+        f"generated phantom of {base.data.phantom.patients} patients" if isinstance(base.data, AcdcDataConfig) else ""
+    )
     return {
         "grid": grid,
         "configuration": config or "the shipped one",

@@ -46,10 +46,14 @@ def check(
     """
     from medwsss.cli.options import check_folder, chosen, chosen_task, refuse_options
     from medwsss.data import DATASETS, IMAGE_SETS
-    from medwsss.errors import DatasetError
+    from medwsss.errors import ConfigError, DatasetError
     from medwsss.reports.check_report import check_json_text, check_text, write_check
 
     chosen("data set", dataset, DATASETS)
+    if dataset == "folder":
+        raise ConfigError(
+            "check knows ACDC and photographs: of your own studies, medwsss train says what the tags show"
+        )
     tasks = tuple(dict.fromkeys(task or ()))
     for name in tasks:
         chosen_task(name)

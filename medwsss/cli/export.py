@@ -25,7 +25,7 @@ def nnunet(
     labels: Annotated[
         Path, typer.Argument(metavar="LABELS", help="Folder that medwsss seeds or pseudo-label wrote, of volumes.")
     ],
-    root: Annotated[Path, typer.Option(help="Folder with the images: ACDC, or studies with a table.")],
+    root: Annotated[Path, typer.Option(help="ACDC folder with the images, or your studies with their table.")],
     out: Annotated[Path, typer.Option(help="Folder in which DatasetNNN_NAME appears, such as nnUNet_raw.")],
     number: Annotated[int, typer.Option(help="NNN, 1 to 999.")] = 501,
     name: Annotated[str, typer.Option(help="NAME, of letters and digits.")] = "Heart",
@@ -43,7 +43,6 @@ def nnunet(
     from medwsss.data.pseudo_folder import RECORD, PseudoFolder, read_pseudo_record
     from medwsss.errors import DatasetError
     from medwsss.export.nnunet import dataset_folder, write_nnunet
-    from medwsss.labels import LabelSet
 
     if not (labels / RECORD).is_file():
         raise DatasetError(f"{labels} holds no complete pseudo-labels (no {RECORD}): make them with medwsss seeds")
@@ -52,11 +51,10 @@ def nnunet(
         raise DatasetError(f"{labels} was made of {folder.record.dataset}: nnU-Net data sets are made of volumes")
     target = dataset_folder(out, number=number, name=name)
     check_folder(target)
-    labels_made = LabelSet(folder.record.task, tuple(folder.record.classes))
     cases = nnunet_cases(folder, root, tags)
     with progress() as bar:
         ignored = write_nnunet(
-            cases, labels_made, target, confidence=confidence, folds=folds, seed=seed,
+            cases, label_set(folder), target, confidence=confidence, folds=folds, seed=seed,
             watched=lambda found, count: bar.track(found, count, description="exporting"),
         )  # fmt: skip
     left_out = len(folder.record.names) - len(cases)
@@ -186,15 +184,15 @@ def nnunet_cases(folder: "PseudoFolder", root: Path, tags: Path | None) -> "list
         DatasetError: ``root`` lacks one of them, or none has labels.
         ImageLabelsError: the table of tags cannot be read.
     """
+    from medwsss.data.acdc import find_studies
     from medwsss.data.layouts import study_set
     from medwsss.data.study import case_id
     from medwsss.errors import DatasetError
     from medwsss.export.nnunet import NnunetCase
 
     known = study_set(root)
-    if known is None:
-        raise DatasetError(f"{root} holds neither ACDC's patients nor a table of studies: pass the data set as --root")
-    images = {case_id(study, phase): (study, phase) for study in known.studies for phase in study.frames}
+    studies = find_studies(root) if known is None else known.studies
+    images = {case_id(study, phase): (study, phase) for study in studies for phase in study.frames}
     names = [name for name in folder.record.names if name not in folder.record.left_out]
     missing = [name for name in names if name not in images]
     if missing:
@@ -202,7 +200,7 @@ def nnunet_cases(folder: "PseudoFolder", root: Path, tags: Path | None) -> "list
         raise DatasetError(f"{message}: pass the data set that the labels were made of as --root")
     if not names:
         raise DatasetError(f"no volume of {folder.root} has labels: see left_out in its pseudo.json")
-    empty = {} if tags is None else _empty_slices(tags, LabelSet(folder.record.task, tuple(folder.record.classes)))
+    empty = {} if tags is None else _empty_slices(tags, label_set(folder))
     return [
         NnunetCase(
             name, study.patient, study.group, study.frames[phase], folder.labels_file(name), folder.weights_file(name),
@@ -211,6 +209,13 @@ def nnunet_cases(folder: "PseudoFolder", root: Path, tags: Path | None) -> "list
         for name in names
         for study, phase in [images[name]]
     ]  # fmt: skip
+
+
+def label_set(folder: "PseudoFolder") -> "LabelSet":
+    """The classes of a folder of pseudo-labels."""
+    from medwsss.labels import LabelSet
+
+    return LabelSet(folder.record.task, tuple(folder.record.classes))
 
 
 def _empty_slices(tags: Path, labels: "LabelSet") -> Mapping[tuple[str, str], tuple[int, ...]]:

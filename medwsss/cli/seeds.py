@@ -63,17 +63,19 @@ def seeds(
 
 
 def loaded_volumes(config: "RunConfig", *, tagged: bool) -> "VolumeData":
-    """The data set, which must be one of volumes; where it is not ``tagged``, no mask and no table is opened.
+    """The data set, which must be ACDC or laid out like it; where it is not ``tagged``, no mask and no table is opened.
 
     Raises:
-        ConfigError: it is one of photographs.
+        ConfigError: it is another one.
     """
     from medwsss.cli.train import data_root, loaded_data
-    from medwsss.config.data import VolumeDataConfig
+    from medwsss.config.data import AcdcDataConfig, FolderDataConfig
     from medwsss.data.loading import VolumeData, load_untagged_acdc
     from medwsss.errors import ConfigError
 
-    if not isinstance(config.data, VolumeDataConfig):
+    if isinstance(config.data, FolderDataConfig):
+        raise ConfigError("medwsss seeds knows ACDC: of your own studies, medwsss train --with cine makes cine seeds")
+    if not isinstance(config.data, AcdcDataConfig):
         raise ConfigError("cine seeds need volumes: data.name must be acdc")
     if not tagged:
         return load_untagged_acdc(config.data, data_root(config.data))

@@ -26,8 +26,11 @@ def tags(
     from medwsss.cli.options import chosen, refuse_options, required
     from medwsss.data import DATASETS, IMAGE_SETS
     from medwsss.data.image_labels import write_image_labels
+    from medwsss.errors import ConfigError
 
     chosen("data set", dataset, DATASETS)
+    if dataset == "folder":
+        raise ConfigError("a folder of your own studies has its table of tags already: pass it to medwsss train --tags")
     if dataset in IMAGE_SETS:
         refuse_options(f"data set {dataset}", {"--task": task})
         labels = photograph_tags(IMAGE_SETS[dataset](root), required("--list", part), source or SOURCES[0])

@@ -219,7 +219,7 @@ def _patient_and_phase(name: str) -> tuple[str, str]:
 
 
 def _nothing_matches(predictions: Path, truth: Path, found: Iterable[str], references: Iterable[str]) -> str:
-    ours, theirs = next(iter(sorted(found))), next(iter(sorted(references)), "nothing")
+    ours, theirs = (next(iter(sorted(names)), "nothing") for names in (found, references))
     return (
         f"no prediction in {predictions} has the name of a reference in {truth} "
         f"(a prediction: {ours}, a reference: {theirs}): rename the predictions like the references"

@@ -255,13 +255,18 @@ def map_file(folder: str, name: str, shown: str) -> str:
     return f"{folder}/{name}_{shown}.nii.gz"
 
 
+def slice_keys_of(item: Item, frame: Volume) -> list[SliceKey]:
+    """The slices of one frame of an item."""
+    return [SliceKey(item.patient, item.phase, index) for index in range(len(slices_of(frame)))]
+
+
 def tags_of(item: Item, frame: Volume, image_labels: ImageLabels) -> Float32[np.ndarray, "n cls"]:
     """The tags of the slices of one frame of an item.
 
     Raises:
         ImageLabelsError: there are none of a slice.
     """
-    keys = [SliceKey(item.patient, item.phase, index) for index in range(len(slices_of(frame)))]
+    keys = slice_keys_of(item, frame)
     missing = [key for key in keys if key not in image_labels.tags]
     if missing:
         raise ImageLabelsError(f"the tags lack {len(missing)} slices of {item.name}, first: {missing[0]}")

@@ -9,9 +9,10 @@ from medwsss.data.image_labels import ImageLabels
 from medwsss.data.pseudo_folder import PseudoFolder
 from medwsss.engine.infer import volume_cams
 from medwsss.engine.infer_images import image_cams
-from medwsss.engine.predict import Item, map_file, tags_of
+from medwsss.engine.predict import Item, map_file
 from medwsss.engine.predict_images import ImageItem, write_cams
 from medwsss.engine.pseudo_labels import Recipe, image_pseudo_labels, volume_pseudo_labels
+from medwsss.engine.slice_tags import single_tags
 from medwsss.labels import LabelSet
 from medwsss.methods.method import Method
 from medwsss.volumes.io import save_volume
@@ -64,13 +65,14 @@ def write_volume(
 ) -> None:
     """The same for one frame of a study, as NIfTI on its own grid; the folders must be there.
 
+    Where slices were tagged together, or not at all, the classifier says which of them show a class.
+
     Raises:
         VolumeError, DatasetError: the frame cannot be read.
-        ImageLabelsError: the tags lack a slice of it.
         OutputError: a file cannot be written.
     """
     volume = item.load()
-    tags = tags_of(item, volume, image_labels)
+    tags = single_tags(method, item, volume, image_labels, grid=grid, inference=recipe.inference, device=device)
     made = volume_pseudo_labels(method, volume, tags, recipe, grid=grid, device=device, name=item.name)
     save_volume(made.weights, folder.weights_file(item.name))
     if cams:

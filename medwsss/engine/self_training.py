@@ -34,10 +34,11 @@ from medwsss.data.splits import Split, write_split
 from medwsss.data.study import PHASES, Study, case_ids, load_frame
 from medwsss.engine.checkpoint import read_state
 from medwsss.engine.infer import segment_volume
-from medwsss.engine.predict import study_items, tags_of
+from medwsss.engine.predict import study_items
 from medwsss.engine.round_verdict import round_verdict
 from medwsss.engine.run_folder import RunFolder, config_hash, new_run, without_foreign_weights
 from medwsss.engine.seeding import derived_seed
+from medwsss.engine.slice_tags import allowed_classes
 from medwsss.engine.train import Observer, train
 from medwsss.engine.training_sets import training_samples, without_rounds
 from medwsss.errors import OutputError
@@ -184,7 +185,8 @@ def _fold_network(
     """The run's method, trained on ``samples`` without some patients; it goes on from a checkpoint if there is one."""
     others = tuple(patient for patient in data.split.train if patient not in left_out)
     split = Split(others, tuple(sorted(left_out)), config.training.seed)
-    keys = slice_keys(data.training, data.cache, data.config.grid)
+    every = slice_keys(data.training, data.cache, data.config.grid)
+    keys = [key for key in every if key in data.image_labels.tags]  # as in training sets
     resume = run.checkpoint("last").is_file()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(config.training.seed, "initialisation"))
@@ -221,7 +223,7 @@ def _label_study(
     """Write weights and, last, labels of both phases."""
     for item, phase in zip(study_items([study], frames="ed-es"), PHASES, strict=True):
         volume = load_frame(study.frames[phase])
-        tags = tags_of(item, volume, data.image_labels)
+        tags = allowed_classes(item, volume, data.image_labels)
         found = segment_volume(
             method,
             volume,
