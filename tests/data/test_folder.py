@@ -177,8 +177,8 @@ def test_a_table_that_contradicts_itself_or_the_files_is_refused(files: Path, ca
 
 def test_files_of_another_kind_and_folders_are_named(files: Path) -> None:
     (files / "scan.dcm").write_bytes(b"DICM")
-    for file in ("scan.dcm", "."):
-        with pytest.raises(VolumeError, match="unknown kind of file; medwsss reads"):
+    for file, message in (("scan.dcm", "unknown kind of file; medwsss reads"), (".", "no DICOM file")):
+        with pytest.raises(VolumeError, match=message):
             studies_of(files, [{"patient": "P1", "file": file}])
 
 
