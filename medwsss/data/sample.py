@@ -20,7 +20,9 @@ class SliceKey:
     index: int
 
     def __str__(self) -> str:
-        return f"{self.patient} {self.phase} slice {self.index}" if self.phase else self.patient
+        if not (self.phase or self.index):
+            return self.patient
+        return f"{self.patient} {self.phase} slice {self.index}".replace("  ", " ")
 
 
 def photograph_key(name: str) -> SliceKey:

@@ -31,7 +31,7 @@ from medwsss.data.records import differences, save_record
 from medwsss.data.sample import TrainingSet
 from medwsss.data.slices import slice_keys
 from medwsss.data.splits import Split, write_split
-from medwsss.data.study import PHASES, Study, case_ids, load_frame
+from medwsss.data.study import Study, case_ids
 from medwsss.engine.checkpoint import read_state
 from medwsss.engine.infer import segment_volume
 from medwsss.engine.predict import study_items
@@ -221,8 +221,8 @@ def _label_study(
     device: torch.device,
 ) -> None:
     """Write weights and, last, labels of both phases."""
-    for item, phase in zip(study_items([study], frames="ed-es"), PHASES, strict=True):
-        volume = load_frame(study.frames[phase])
+    for item in study_items([study], frames="ed-es"):
+        volume = item.load()
         tags = allowed_classes(item, volume, data.image_labels)
         found = segment_volume(
             method,

@@ -40,8 +40,10 @@ def volume_scores(
                 name=str(study.frames[phase]),
             )
             keys = [SliceKey(study.patient, phase, index) for index in range(len(result.tag_probs))]
-            if all(key in data.image_labels.tags for key in keys):
-                found["tag_log_likelihood"].append(log_likelihood(*data.image_labels.told(keys, result.tag_probs)))
+            tagged = [index for index, key in enumerate(keys) if key in data.image_labels.tags]
+            if tagged:
+                told = data.image_labels.told([keys[index] for index in tagged], result.tag_probs[tagged])
+                found["tag_log_likelihood"].append(log_likelihood(*told))
             reference = data.references.get(case_id(study, phase))
             if reference is not None:
                 truth = load_reference(reference, volume, data.task)

@@ -10,6 +10,7 @@ from medwsss.config.loading import (
     load_config,
     load_pretraining,
     override_layer,
+    preset_layer,
     preset_path,
     read_layer,
     to_yaml,
@@ -297,3 +298,21 @@ def test_a_relative_path_becomes_absolute_so_that_a_run_can_go_on_from_anywhere(
     method = load_config([{"method": {"name": "seeds", "seeds": "made/seeds"}, "data": {"name": "acdc"}}]).method
     assert isinstance(method, SeedsConfig)
     assert method.seeds == tmp_path / "made/seeds"
+
+
+def test_a_folder_of_studies_takes_the_shipped_settings_of_volumes_without_their_task() -> None:
+    acdc, folder = (preset_layer(name, "seeds-cpu") for name in ("acdc", "folder"))
+    assert acdc["data"].pop("task") == "multi"
+    assert folder == acdc
+    config = load_config([{"data": {"name": "folder"}}, folder])
+    assert config.data.name == "folder"
+    assert config.data.grid.crop == 160
+
+
+def test_unlike_classes_and_codes_of_a_folder_are_refused() -> None:
+    with pytest.raises(ConfigError, match="data: classes a, A must differ"):
+        load_config([{"data": {"name": "folder", "classes": ["a", "A"]}}])
+    with pytest.raises(ConfigError, match="data: mask_codes names b, classes are a"):
+        load_config([{"data": {"name": "folder", "classes": ["a"], "mask_codes": "1=A,2=b,3=background"}}])
+    with pytest.raises(ConfigError, match=r"unknown setting 'data\.task' of folder"):
+        load_config([{"data": {"name": "folder", "task": "lv"}}])

@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from medwsss.cli.observer import RunObserver
 from medwsss.volumes.io import load_label_volume, load_volume, save_volume
 
-CAM = {"name": "cam", "cam": {"scales": [1.0, 0.5]}}
+CAM = {"name": "cam", "cam": {"scales": [1.0, 0.5]}, "pixel_adaptive": {"dilations": [1, 2], "iterations": 2}}
 
 
 def config_for(folder: Path, root: Path, **sections: object) -> Path:
@@ -277,9 +277,9 @@ def next_case(run: Path) -> str:
     return f"{patient}_ED.nii.gz"
 
 
-def test_method_seeds_learns_from_a_folder_and_repairs_its_labels_in_rounds(beating: Path, tmp_path: Path) -> None:
-    """Of one patient a single slice is tagged: folds keep apart what has tags from what has none."""
-    root = Path(shutil.copytree(beating, tmp_path / "data"))
+def test_method_seeds_learns_from_a_folder_and_repairs_its_labels_in_rounds(tmp_path: Path) -> None:
+    """Of one patient a single slice is tagged, and two patients have phases of different size, ES first."""
+    root = write_beating_studies(tmp_path / "data", uneven=(2, 3))
     table = pd.read_csv(root / "studies.csv", dtype=str)
     table["slice"] = ["1" if patient == "H1" else "0-3" for patient in table.patient]
     table.to_csv(root / "studies.csv", index=False)

@@ -66,14 +66,18 @@ def write_studies(root: Path, *, masks: Sequence[str] = ()) -> Path:
     return root
 
 
-def write_beating_studies(root: Path, *, patients: int = 5) -> Path:
-    """Files of ED and ES of drawn hearts that beat, and a table that tags them as a whole."""
+def write_beating_studies(root: Path, *, patients: int = 5, uneven: Sequence[int] = ()) -> Path:
+    """Files of ES and ED of drawn hearts that beat, and a table that tags them as a whole.
+
+    The ES of ``uneven`` patients has a slice more than the ED, so that the cine prior does not fit.
+    """
     lines = []
     root.mkdir(parents=True)
     for number in range(1, patients + 1):
-        for phase in ("ED", "ES"):
+        for phase in ("ES", "ED"):
             file = f"heart_{number}_{phase}.nii.gz"
-            grey = (255 * beating_heart(phase).image).astype(np.int16)
+            slices = 5 if number in uneven and phase == "ES" else SLICES
+            grey = (255 * beating_heart(phase, slices=slices).image).astype(np.int16)
             affine = np.diag([-1.5, -1.5, 10.0, 1.0])
             save_volume(Volume(grey.transpose(2, 1, 0).copy(), (1.5, 1.5, 10.0), affine), root / file)
             lines.append({"patient": f"H{number}", "file": file, "phase": phase, "LV": 1, "MYO": 1, "RV": 1})

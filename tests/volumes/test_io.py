@@ -15,7 +15,7 @@ import SimpleITK as sitk
 
 from medwsss.errors import MedwsssWarning, OutputError, VolumeError
 from medwsss.volumes import Volume, load_label_volume, load_volume, save_volume
-from medwsss.volumes.io import volume_stem
+from medwsss.volumes.io import time_points, volume_stem
 
 OBLIQUE = np.array([[-1.2, 0.5, 2.0, -30.0], [-0.9, -1.1, 3.0, 12.5], [0.1, -0.8, 9.0, 80.0], [0.0, 0.0, 0.0, 1.0]])
 ACDC_LIKE = np.diag([-1.5, -1.5, 10.0, 1.0])
@@ -345,3 +345,44 @@ def test_an_acdc_volume_survives_a_round_trip(shared_data: Callable[..., Path], 
     np.testing.assert_array_equal(again.array, volume.array)
     np.testing.assert_allclose(again.affine, volume.affine, atol=1e-5)
     assert (again.spacing_mm, again.units, again.form_codes) == (volume.spacing_mm, volume.units, volume.form_codes)
+
+
+@pytest.mark.parametrize(
+    ("shape", "count"), [((4, 5, 3), 1), ((4, 5, 3, 1), 1), ((4, 5, 3, 7), 7), ((4, 5, 3, 7, 1), 7)]
+)
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_time_points_are_counted_by_the_header_alone(
+    tmp_path: Path, shape: tuple[int, ...], count: int, suffix: str
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    nib.save(nib.Nifti1Image(np.zeros(shape, np.uint8), np.eye(4)), path)
+    if suffix == ".nii":  # no voxel is left
+        path.write_bytes(path.read_bytes()[:352])
+    assert time_points(path) == count
+
+
+def test_time_points_of_other_formats_are_counted_too(tmp_path: Path) -> None:
+    cine = sitk.GetImageFromArray(np.zeros((6, 3, 5, 4), np.uint8), isVector=False)
+    sitk.WriteImage(cine, str(tmp_path / "a.nrrd"))
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((3, 5, 4), np.uint8)), str(tmp_path / "b.mha"))
+    assert time_points(tmp_path / "a.nrrd") == 6
+    assert time_points(tmp_path / "b.mha") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.nii.gz", b"", "the file is empty"),
+        ("a.nii.gz", b"\x1f\x8b no deflate stream", "damaged NIfTI file"),
+        ("a.nii", b"\0" * 400, "not a NIfTI file"),
+        ("a.dcm", b"DICM", "unknown kind of file"),
+        ("a.nii", None, "no such file"),
+    ],
+)
+def test_time_points_of_what_is_no_volume_are_refused(
+    tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(VolumeError, match=message):
+        time_points(tmp_path / name)
