@@ -51,6 +51,14 @@ class Task:
     labels: LabelSet
     codes: Mapping[int, int]
 
+    @property
+    def words(self) -> str:
+        """What each code means, for messages."""
+        if self.labels.name != OWN_TASK:
+            return "ACDC: 0 background, 1 RV, 2 MYO, 3 LV"
+        names = (BACKGROUND_NAME, *self.labels.names)
+        return ", ".join(f"{code} {names[label]}" for code, label in sorted(self.codes.items()))
+
     def from_codes(self, mask: Integer[np.ndarray, "*grid"]) -> UInt8[np.ndarray, "*grid"]:
         """Translate stored codes to task labels.
 

@@ -103,7 +103,7 @@ def load_reference(path: Path, like: Volume, task: Task) -> LabelMap3D:
     try:
         return task.from_codes(mask.array)
     except ValueError as error:
-        raise DatasetError(f"{path}: {error}") from error
+        raise DatasetError(f"{path}: {error} ({task.words})") from error
 
 
 @dataclass(frozen=True)
