@@ -103,7 +103,7 @@ BAD_STUDIES: dict[str, tuple[Damage, tuple[str, ...]]] = {
         ("A2/cmr.nii.gz: damaged NIfTI file",),
     ),
     "another kind of file": (changed("A2/cmr.nii.gz", "studies.csv"), ("studies.csv: unknown kind of file",)),
-    "a folder": (changed("A2/cmr.nii.gz", "A2"), ("unknown kind of file",)),
+    "a folder": (changed("A2/cmr.nii.gz", "A2"), ("no DICOM file",)),
     "file twice": (with_line("A1,A1/cmr.nii.gz,1,1,A1/drawn.nii.gz"), ("line 8", "more than one line")),
     "file of two patients": (changed("A2/cmr", "A1/cmr"), ("line 3", "belongs to A1 above, not to A2")),
     "two volumes": (changed("A2,A2", "A1,A2"), ("A1 has two volumes", "column phase")),
