@@ -127,6 +127,7 @@ def test_the_table_of_a_run_gates_prediction(base: Path, trained: tuple[Path, An
     assert set(np.unique(load_label_volume(tmp_path / "out" / "A2.nii.gz").array)) <= {0, 1}  # scar alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["unia", "cam"])
 def test_a_stopped_run_goes_on_as_if_nothing_had_happened(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
@@ -277,6 +278,7 @@ def next_case(run: Path) -> str:
     return f"{patient}_ED.nii.gz"
 
 
+@pytest.mark.slow
 def test_method_seeds_learns_from_a_folder_and_repairs_its_labels_in_rounds(tmp_path: Path) -> None:
     """Of one patient a single slice is tagged, and two patients have phases of different size, ES first."""
     root = write_beating_studies(tmp_path / "data", uneven=(2, 3))
@@ -316,6 +318,7 @@ def test_cine_seeds_of_no_heart_or_one_phase_are_refused(
 # --- What else there is ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_pseudo_labels_of_studies_that_were_tagged_as_a_whole_train_a_second_stage(
     base: Path, trained: tuple[Path, Answer], tmp_path: Path
 ) -> None:
@@ -353,6 +356,7 @@ def test_a_run_on_a_folder_becomes_a_bundle_with_its_classes_and_no_path(
     assert not any(base.name in text or "studies.csv" in text for text in texts)
 
 
+@pytest.mark.slow
 def test_an_ablation_on_a_folder_compares_rows_by_its_masks(masked: Path, tmp_path: Path) -> None:
     grid = tmp_path / "grid.yaml"
     grid.write_text("title: Two\nrows:\n- {name: one, set: []}\n- {name: two, set: [training.head_factor=2.0]}\n")
@@ -369,6 +373,7 @@ def test_an_ablation_on_a_folder_compares_rows_by_its_masks(masked: Path, tmp_pa
     assert len(varied.err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_pretraining_reads_the_images_of_a_folder_without_a_look_at_its_tags(base: Path, tmp_path: Path) -> None:
     settings = yaml.safe_load(config_for(tmp_path, base / "data").read_text())
     own = {"data": settings["data"], "encoder": settings["encoder"], "training": settings["training"]}
