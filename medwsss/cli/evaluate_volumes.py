@@ -71,7 +71,7 @@ def refuse_photographs(predictions: Path) -> None:
     from medwsss.errors import ConfigError
     from medwsss.volumes.io import ITK_SUFFIXES, NIFTI_SUFFIXES
 
-    names = [path.name.lower() for path in predictions.glob("*")]
-    volumes = [name for name in names if name.endswith((*NIFTI_SUFFIXES, *ITK_SUFFIXES))]
-    if not volumes and any(name.endswith(".png") for name in names):
+    volumes = (path for path in predictions.rglob("*") if path.name.lower().endswith((*NIFTI_SUFFIXES, *ITK_SUFFIXES)))
+    pictures = (path for path in predictions.glob("*") if path.name.lower().endswith(".png"))
+    if any(pictures) and not any(volumes):
         raise ConfigError(f"{predictions} holds label PNGs: pass --dataset voc or --dataset coco")

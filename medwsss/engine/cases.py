@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from medwsss.data.layouts import study_set
+from medwsss.data.pseudo_folder import RECORD, PseudoFolder, read_pseudo_record
 from medwsss.data.study import Frame, Study, StudySet, case_id, cine_case
 from medwsss.errors import EvaluationError
 from medwsss.labels import ACDC_TASKS, BACKGROUND, BACKGROUND_NAME, OWN_TASK, Task, own_task, parsed_codes
@@ -112,11 +113,12 @@ def pair_cases(
 def label_files(root: Path) -> dict[str, Path]:
     """Label files by case name: the masks of an ACDC folder, the files of any other folder, or a single file.
 
-    Subfolders are searched only where the folder itself holds no volume. Where several files share a name, the one
-    with a label suffix counts.
+    Of a folder of pseudo-labels it is those that have labels. Subfolders of others are searched only where the folder
+    itself holds no volume. Where several files share a name, the one with a label suffix counts.
 
     Raises:
         EvaluationError: no such file or folder, no volume in it, or two label files of one name.
+        DatasetError: the record of a folder of pseudo-labels is damaged.
     """
     if root.is_file():
         return {_label_name(root): root}
@@ -124,6 +126,9 @@ def label_files(root: Path) -> dict[str, Path]:
         raise EvaluationError(f"{root} is neither a file nor a folder: pass label files (.nii or .nii.gz)")
     if (there := study_set(root)) is not None:
         return dict(there.references)
+    if (root / RECORD).is_file():
+        made = PseudoFolder(root, read_pseudo_record(root / RECORD))
+        return {name: made.labels_file(name) for name in made.record.names if name not in made.record.left_out}
     files: dict[str, list[Path]] = {}
     for path in _volume_files(root):
         if not _OTHER_MAPS.search(volume_stem(path)):
@@ -237,8 +242,10 @@ _CHECKPOINTS = {
 
 @dataclass(frozen=True)
 class _Record:
-    """What ``medwsss predict`` left beside its files; for other programs' folders nothing is known."""
+    """What ``predict``, ``seeds`` or ``pseudo-label`` left beside its files; of other programs nothing is known."""
 
+    source: str = PREDICTION_RECORD
+    """Name of the file that says it."""
     task: str | None = None
     tags: str = "not known"
     checkpoint: str = ""
@@ -247,7 +254,10 @@ class _Record:
 
 
 def _prediction_record(predictions: Path) -> _Record:
-    path = (predictions if predictions.is_dir() else predictions.parent) / PREDICTION_RECORD
+    folder = predictions if predictions.is_dir() else predictions.parent
+    if (folder / RECORD).is_file():
+        return _pseudo_record(folder / RECORD)
+    path = folder / PREDICTION_RECORD
     if not path.is_file():
         return _Record()
     try:
@@ -258,7 +268,14 @@ def _prediction_record(predictions: Path) -> _Record:
         raise EvaluationError(f"{path} is not a record of medwsss predict: remove it, or predict again") from error
     if task not in (*ACDC_TASKS, OWN_TASK):
         raise EvaluationError(f"{path} names task {task!r}, known are {', '.join(ACDC_TASKS)}: predict again")
-    return _Record(task, "not known" if tags is None else str(tags), str(record.get("checkpoint")), own)
+    told = "not known" if tags is None else str(tags)
+    return _Record(PREDICTION_RECORD, task, told, str(record.get("checkpoint")), own)
+
+
+def _pseudo_record(path: Path) -> _Record:
+    made = read_pseudo_record(path)
+    own = own_task(made.classes) if made.task == OWN_TASK else None
+    return _Record(RECORD, made.task, str(made.provenance.get("tags", "not known")), own=own)
 
 
 def _codes_present(paths: Iterable[Path]) -> set[int]:
@@ -288,12 +305,12 @@ def _prediction_codes(task: Task, record: _Record, codes: str | None, present: s
     if codes is not None:
         return _explicit_codes(task, codes)
     if record.task == labels.name:
-        return _Codes(own, f"{own_words}, as {PREDICTION_RECORD} says")
+        return _Codes(own, f"{own_words}, as {record.source} says")
     if record.task not in (None, "multi"):
         raise EvaluationError(f"the predictions hold task {record.task}, they cannot be evaluated as {labels.name}")
     if record.task is None and max(present) < labels.num_classes:
         return _Codes(own, f"{own_words}, because no prediction holds a larger number")
-    reason = f"{PREDICTION_RECORD} says task multi" if record.task else f"the predictions hold {max(present)}"
+    reason = f"{record.source} says task multi" if record.task else f"the predictions hold {max(present)}"
     return _Codes(task, f"{_ACDC_WORDS}, because {reason}")
 
 

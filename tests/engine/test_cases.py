@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from fakes.acdc import FakePatient, fake_patients, image, mask, volume, write_acdc
 
+from medwsss.cli.evaluate_volumes import refuse_photographs
 from medwsss.data.acdc import reference_masks
+from medwsss.data.pseudo_folder import PseudoFolder, PseudoRecord, write_pseudo_record
 from medwsss.engine.cases import Pairing, label_files, pair_cases
 from medwsss.errors import EvaluationError
 from medwsss.volumes.io import save_volume
@@ -194,3 +196,34 @@ def test_codes_that_make_no_sense_are_an_error(acdc: Path, predictions: Path, co
 def test_an_unknown_task_is_an_error(acdc: Path, predictions: Path) -> None:
     with pytest.raises(EvaluationError, match="unknown task 'liver'"):
         pair_cases(predictions, acdc, task="liver")
+
+
+@pytest.fixture
+def seeds(tmp_path: Path) -> Path:
+    """A folder of pseudo-labels of two volumes, whole heart as 1, with weights; the second has no labels."""
+    names = ("patient001_frame01", "patient001_frame03")
+    record = PseudoRecord(
+        "acdc", "heart", ("heart",), None, ".nii.gz", names, {"tags": "table tags.csv"}, {names[1]: ("nothing moves",)}
+    )
+    folder = PseudoFolder(tmp_path / "seeds", record)
+    for name in names:
+        save(folder.labels_file(name), mask(PATIENT, 1) > 0)
+        save(folder.weights_file(name), mask(PATIENT, 1) > 0)
+    (folder.root / "sheet.png").write_bytes(b"")
+    write_pseudo_record(folder.root, record)
+    return folder.root
+
+
+def test_of_a_folder_of_pseudo_labels_those_that_have_labels_are_evaluated(acdc: Path, seeds: Path) -> None:
+    (case,) = pair_cases(seeds, acdc).cases
+    assert case.prediction == seeds / "labels" / "patient001_frame01.nii.gz"
+
+
+def test_the_record_of_pseudo_labels_tells_task_codes_and_tags(acdc: Path, seeds: Path) -> None:
+    pairing = pair_cases(seeds, acdc)
+    assert (pairing.task, pairing.sources.tags) == ("heart", "table tags.csv")
+    assert "as pseudo.json says" in pairing.sources.prediction_codes
+
+
+def test_a_picture_beside_volumes_in_a_subfolder_does_not_make_photographs_of_them(seeds: Path) -> None:
+    refuse_photographs(seeds)  # raises where it takes sheet.png for a label map
