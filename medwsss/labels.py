@@ -86,12 +86,13 @@ _HEART_CODES: Mapping[int, str] = {1: "rv", 2: "myo", 3: "lv"}
 
 
 def cardiac_task(labels: LabelSet) -> Task | None:
-    """How the structures of the heart, in ACDC's codes, map onto classes called RV, MYO, LV or heart; None without one.
+    """How the structures of the heart, in ACDC's codes, map onto classes called RV, MYO, LV or heart.
 
-    Structures that are no class of their own belong to ``heart`` where there is one, else to the background.
+    Structures that are no class of their own belong to ``heart`` where there is one, else to the background. None where
+    another class is there: what knows hearts alone would call it background.
     """
     known = {name.lower(): label for label, name in enumerate(labels.names, start=1)}
-    if not known.keys() & {*_HEART_CODES.values(), "heart"}:
+    if not known.keys() <= {*_HEART_CODES.values(), "heart"}:
         return None
     rest = known.get("heart", BACKGROUND)
     return Task(labels, {BACKGROUND: 0} | {code: known.get(name, rest) for code, name in _HEART_CODES.items()})

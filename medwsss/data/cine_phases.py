@@ -14,9 +14,9 @@ def extreme_frames(frames: Shaped[np.ndarray, "x y z t"]) -> tuple[int, int]:
     """Indices of end-diastole and end-systole: blood is bright, and at end-diastole there is most of it.
 
     Of the 2 % of voxels that change most, the commonest time course (the first principal component) is highest at
-    end-diastole and lowest at end-systole. On 30 generated cines of 12 frames, on which its settings were chosen, both
-    are at most one frame off in 28; of the two phases that ACDC names, it tells which is which. Where blood is dark,
-    the two come out the wrong way round.
+    end-diastole and lowest at end-systole. On 30 generated cines of 12 frames that no setting was chosen on, both are
+    at most one frame off; of the two phases that ACDC names, it tells which is which in 74 of 75 patients, on half of
+    which settings were compared. Where blood is dark, the two come out the wrong way round.
 
     Args:
         frames: grey levels over one cycle; slices, along the axis with the fewest voxels, are smoothed one by one.

@@ -41,11 +41,14 @@ class VolumeData(PreparedData):
         """The same for what the cine prior finds in hearts.
 
         Raises:
-            DatasetError: no class is a structure of the heart, or a patient lacks ED or ES.
+            DatasetError: a class is no structure of the heart, or a patient lacks ED or ES.
         """
         task = cardiac_task(self.labels)
         if task is None:
-            raise DatasetError(f"cine seeds are of RV, MYO, LV or heart, not of {', '.join(self.labels.names)}")
+            raise DatasetError(
+                f"cine seeds know RV, MYO, LV and heart and call all else background, but classes are"
+                f" {', '.join(self.labels.names)}: leave cine out"
+            )
         without = [study.patient for study in self.studies if set(study.frames) != set(PHASES)]
         if without:
             raise DatasetError(

@@ -31,6 +31,13 @@ def slice_keys(studies: Sequence[Study], cache: SliceCache, grid: GridConfig) ->
     )
 
 
+def tagged_keys(
+    studies: Sequence[Study], image_labels: ImageLabels, cache: SliceCache, grid: GridConfig
+) -> tuple[SliceKey, ...]:
+    """Those that have tags: what a training set holds, in its order."""
+    return tuple(key for key in slice_keys(studies, cache, grid) if key in image_labels.tags)
+
+
 class SliceDataset(TrainingSet):
     """The slices of studies; ``dataset[Draw(index, seed)]`` is determined by the draw alone."""
 
@@ -38,7 +45,7 @@ class SliceDataset(TrainingSet):
         self, studies: Sequence[Study], image_labels: ImageLabels, data: VolumeDataConfig, cache: SliceCache
     ) -> None:
         """Slices without a row in ``image_labels`` are left out; files are read here unless cached."""
-        self.keys = tuple(key for key in slice_keys(studies, cache, data.grid) if key in image_labels.tags)
+        self.keys = tagged_keys(studies, image_labels, cache, data.grid)
         self.image_labels_array: UInt8[np.ndarray, "n cls"] = image_labels.array(self.keys)
         """Multi-hot labels by index, for samplers."""
         self._frames: dict[tuple[str, str], Frame] = {

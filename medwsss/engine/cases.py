@@ -12,7 +12,7 @@ from medwsss.data.layouts import study_set
 from medwsss.data.pseudo_folder import RECORD, PseudoFolder, read_pseudo_record
 from medwsss.data.study import Frame, Study, StudySet, case_id, cine_case
 from medwsss.errors import EvaluationError
-from medwsss.labels import ACDC_TASKS, BACKGROUND, BACKGROUND_NAME, OWN_TASK, Task, own_task, parsed_codes
+from medwsss.labels import ACDC_TASKS, BACKGROUND, BACKGROUND_NAME, OWN_TASK, LabelSet, Task, own_task, parsed_codes
 from medwsss.metrics.results import Sources
 from medwsss.volumes.io import ITK_SUFFIXES, NIFTI_SUFFIXES, load_label_volume, volume_stem
 
@@ -81,9 +81,12 @@ def pair_cases(
         EvaluationError: a folder is missing or empty, names are ambiguous, nothing matches, or codes make no sense.
         DatasetError: an ACDC folder is damaged.
     """
-    by_name = _by_name(_studies(images) + _studies(truth) if studies is None else studies)
+    pictured = None if studies is not None else _known(images)
+    there = None if studies is not None else _known(truth)
+    by_name = _by_name(_studies(pictured) + _studies(there) if studies is None else studies)
     found = _by_case(label_files(predictions), by_name)
-    references = label_files(truth) if references is None else references
+    if references is None:
+        references = label_files(truth) if there is None else there.references
     names = sorted(found.keys() & references.keys())
     if not names:
         raise EvaluationError(_nothing_matches(predictions, truth, found, references))
@@ -93,7 +96,7 @@ def pair_cases(
     task = _chosen_task(task, tasks, record, prediction_codes, codes_present)
     codes = _prediction_codes(tasks[task], record, prediction_codes, codes_present)
     truth_table = _explicit_codes(tasks[task], truth_codes) if truth_codes else _reference_codes(tasks[task])
-    pictures = {name: Frame(path, None) for name, path in _image_files(images).items()}
+    pictures = {} if pictured else {name: Frame(path, None) for name, path in _image_files(images).items()}
     cases = tuple(
         _case(name, found[name], references[name], codes.task, truth_table.task, by_name, pictures) for name in names
     )
@@ -158,8 +161,8 @@ def _label_name(path: Path) -> str:
 
 
 def _image_files(folder: Path | None) -> dict[str, Path]:
-    """Images by case name; nothing without a folder, and an ACDC folder is read through its studies instead."""
-    if folder is None or _known(folder) is not None:
+    """Images of a folder that is no data set, by case name; nothing without a folder."""
+    if folder is None:
         return {}
     if not folder.is_dir():
         raise EvaluationError(f"{folder} is not a folder: pass the folder of images with --images")
@@ -171,8 +174,7 @@ def _known(root: Path | None) -> StudySet | None:
     return None if root is None or not root.is_dir() else study_set(root)
 
 
-def _studies(root: Path | None) -> tuple[Study, ...]:
-    known = _known(root)
+def _studies(known: StudySet | None) -> tuple[Study, ...]:
     return () if known is None else known.studies
 
 
@@ -301,7 +303,7 @@ def _chosen_task(
 def _prediction_codes(task: Task, record: _Record, codes: str | None, present: set[int]) -> _Codes:
     labels = task.labels
     own = Task(labels, {label: label for label in range(labels.num_classes)})
-    own_words = f"labels of the task ({', '.join(f'{i} {name}' for i, name in enumerate(labels.names, start=1))})"
+    own_words = f"labels of the task ({_numbered(labels)})"
     if codes is not None:
         return _explicit_codes(task, codes)
     if record.task == labels.name:
@@ -318,8 +320,11 @@ def _reference_codes(task: Task) -> _Codes:
     """What references hold where nobody says: ACDC's codes, or the labels of the user's own classes."""
     if task.labels.name != OWN_TASK:
         return _Codes(task, _ACDC_WORDS)
-    listed = ", ".join(f"{label} {name}" for label, name in enumerate(task.labels.names, start=1))
-    return _Codes(task, f"labels of the classes ({listed})")
+    return _Codes(task, f"labels of the classes ({_numbered(task.labels)})")
+
+
+def _numbered(labels: LabelSet) -> str:
+    return ", ".join(f"{label} {name}" for label, name in enumerate(labels.names, start=1))
 
 
 def _explicit_codes(task: Task, text: str) -> _Codes:

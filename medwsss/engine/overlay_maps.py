@@ -62,13 +62,15 @@ def _largest(files: Sequence[Path], labels: Path) -> Float32[np.ndarray, "n h w"
 
 
 def _stacks(files: Sequence[Path], labels: Path) -> Iterator[Float32[np.ndarray, "n h w"]]:
-    for path in filter(Path.is_file, files):
+    there = [path for path in files if path.is_file()]
+    grid = load_label_volume(labels).grid if there else None
+    for path in there:
         try:
             volume = load_volume(path)
         except VolumeError as error:
             warnings.warn(f"{error}; it is not shown", MedwsssWarning, stacklevel=4)
             continue
-        if volume.frames == 1 and volume.grid == load_label_volume(labels).grid:
+        if volume.frames == 1 and volume.grid == grid:
             yield slices_of(replace(volume, array=volume.array.reshape(volume.grid))).array
         else:
             warnings.warn(f"{path} is not on the grid of {labels}: not shown", MedwsssWarning, stacklevel=4)

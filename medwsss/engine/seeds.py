@@ -82,7 +82,7 @@ def study_seeds(study: Study, data: VolumeData, config: CineConfig, *, image_lab
     stacks = {phase: np.asarray(data.cache.stack(study.frames[phase], grid)) for phase in PHASES}
     volumes = {phase: load_frame(study.frames[phase]) for phase in PHASES}
     found, reasons = _believed(stacks, volumes, grid.spacing_mm, config)
-    phases = {}
+    task, phases = data.cine_task, {}
     for phase in PHASES:
         if found is None:
             labels = np.full(stacks[phase].shape, IGNORE, np.uint8)
@@ -90,7 +90,7 @@ def study_seeds(study: Study, data: VolumeData, config: CineConfig, *, image_lab
         else:
             keys = [SliceKey(study.patient, phase, index) for index in range(len(stacks[phase]))]
             codes = found.diastole if phase == "ED" else found.systole
-            labels = data.cine_task.from_codes(gated_by_tags(codes, present_codes(keys, image_labels, data.cine_task)))
+            labels = task.from_codes(gated_by_tags(codes, present_codes(keys, image_labels, task)))
             confidence = edge_confidence(labels, spacing_mm=grid.spacing_mm, edge_mm=config.confidence.edge_mm)
         phases[phase] = PhaseSeeds(_native(labels, volumes[phase]), _native(confidence, volumes[phase]))
     return StudySeeds(phases, reasons)

@@ -29,7 +29,7 @@ from medwsss.data.pseudo_folder import (
 )
 from medwsss.data.records import differences, save_record
 from medwsss.data.sample import TrainingSet
-from medwsss.data.slices import slice_keys
+from medwsss.data.slices import tagged_keys
 from medwsss.data.splits import Split, write_split
 from medwsss.data.study import Study, case_ids
 from medwsss.engine.checkpoint import read_state
@@ -185,8 +185,7 @@ def _fold_network(
     """The run's method, trained on ``samples`` without some patients; it goes on from a checkpoint if there is one."""
     others = tuple(patient for patient in data.split.train if patient not in left_out)
     split = Split(others, tuple(sorted(left_out)), config.training.seed)
-    every = slice_keys(data.training, data.cache, data.config.grid)
-    keys = [key for key in every if key in data.image_labels.tags]  # as in training sets
+    keys = tagged_keys(data.training, data.image_labels, data.cache, data.config.grid)
     resume = run.checkpoint("last").is_file()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(config.training.seed, "initialisation"))

@@ -1,7 +1,14 @@
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from medwsss.data.acdc import find_studies
 from medwsss.data.cine_phases import extreme_frames
+from medwsss.data.phantom import write_phantom
+from medwsss.data.study import load_frame
+from medwsss.volumes.io import load_volume
 
 FRAMES = 10
 
@@ -41,3 +48,32 @@ def test_where_blood_is_dark_they_come_out_the_wrong_way_round() -> None:
 def test_one_frame_is_no_cine() -> None:
     with pytest.raises(ValueError, match="two frames or more"):
         extreme_frames(beating(ed=0)[..., :1])
+
+
+@pytest.mark.slow
+def test_on_drawn_patients_that_no_setting_was_chosen_on_both_are_within_a_frame(tmp_path: Path) -> None:
+    """The cycle of 12 frames is closed."""
+    write_phantom(tmp_path / "drawn", patients=30, seed=17, cine_frames=12)
+    apart = []
+    for study in find_studies(tmp_path / "drawn"):
+        assert study.cine is not None
+        for phase, index in zip(("ED", "ES"), extreme_frames(load_volume(study.cine).array), strict=True):
+            number = study.frames[phase].number
+            assert number is not None
+            steps = (index + 1 - number) % 12
+            apart.append(min(steps, 12 - steps))
+    assert len(apart) == 60
+    assert max(apart) <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_of_the_two_phases_of_real_patients_it_tells_which_is_which_in_all_but_one(
+    shared_data: Callable[..., Path],
+) -> None:
+    wrong = []
+    for study in find_studies(shared_data("acdc")):
+        frames = [load_frame(study.frames[phase]).array for phase in ("ED", "ES")]
+        if extreme_frames(np.stack(frames, axis=-1)) != (0, 1):
+            wrong.append(study.patient)
+    assert wrong == ["patient067"]

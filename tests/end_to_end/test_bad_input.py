@@ -15,7 +15,7 @@ import pytest
 import safetensors.torch
 import torch
 from fakes.acdc import FakePatient, fake_patients, image, volume, write_acdc
-from fakes.command_line import Answer, medwsss, tiny_config_file
+from fakes.command_line import Answer, is_refused, medwsss, tiny_config_file
 
 from medwsss.volumes.io import load_label_volume, load_volume, save_volume
 from medwsss.volumes.volume import Volume
@@ -52,17 +52,6 @@ def run(trained: Path, tmp_path: Path) -> Path:
 
 def train(base: Path, root: Path, out: Path, *arguments: object) -> Answer:
     return medwsss("train", "--root", root, "--config", base / "tiny.yaml", "--out", out, *arguments)
-
-
-def is_refused(answer: Answer, *parts: object) -> None:
-    """Exit code 2, and after warnings a single line that says what, where and what to do."""
-    *before, error = answer.err.splitlines() or [""]
-    assert answer.code == 2, answer
-    assert error.startswith("error: ")
-    assert all(line.startswith("warning: ") for line in before)
-    assert "Traceback" not in answer.err
-    for part in parts:
-        assert str(part) in error
 
 
 def warnings_of(answer: Answer) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from fakes.acdc import fake_patients, write_acdc
-from fakes.command_line import Answer, medwsss, tiny_config_file
+from fakes.command_line import Answer, is_refused, medwsss, tiny_config_file
 from fakes.studies import write_image, write_mask, write_studies
 
 Damage = Callable[[Path], object]
@@ -38,16 +38,6 @@ def data(base: Path, tmp_path: Path) -> Path:
 
 def train(base: Path, root: Path, out: Path, *arguments: object) -> Answer:
     return medwsss("train", "--root", root, "--config", base / "tiny.yaml", "--out", out, *arguments)
-
-
-def is_refused(answer: Answer, *parts: object) -> None:
-    """Exit code 2, and after warnings a single line that says what, where and what to do."""
-    *before, error = answer.err.splitlines() or [""]
-    assert answer.code == 2, answer
-    assert error.startswith("error: ")
-    assert all(line.startswith("warning: ") for line in before)
-    for part in parts:
-        assert str(part) in error
 
 
 def is_read(answer: Answer) -> None:

@@ -9,6 +9,7 @@ from fakes.acdc import FakePatient, fake_patients, image, mask, volume, write_ac
 from medwsss.cli.evaluate_volumes import refuse_photographs
 from medwsss.data.acdc import reference_masks
 from medwsss.data.pseudo_folder import PseudoFolder, PseudoRecord, write_pseudo_record
+from medwsss.engine import cases as cases_module
 from medwsss.engine.cases import Pairing, label_files, pair_cases
 from medwsss.errors import EvaluationError
 from medwsss.volumes.io import save_volume
@@ -227,3 +228,15 @@ def test_the_record_of_pseudo_labels_tells_task_codes_and_tags(acdc: Path, seeds
 
 def test_a_picture_beside_volumes_in_a_subfolder_does_not_make_photographs_of_them(seeds: Path) -> None:
     refuse_photographs(seeds)  # raises where it takes sheet.png for a label map
+
+
+def test_a_data_set_is_looked_up_once(acdc: Path, predictions: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a folder of cines without named phases every look reads all files."""
+    looked: list[Path] = []
+    find = cases_module.study_set
+    monkeypatch.setattr(cases_module, "study_set", lambda root: looked.append(root) or find(root))
+    pair_cases(predictions, predictions, images=acdc)
+    assert looked.count(acdc) == 1
+    looked.clear()
+    pair_cases(predictions, acdc)
+    assert looked.count(acdc) == 1

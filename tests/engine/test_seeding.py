@@ -80,3 +80,10 @@ def test_a_resumed_run_draws_the_bags_that_the_whole_run_would_have_drawn() -> N
 def test_no_two_draws_of_bags_share_an_augmentation_seed() -> None:
     seeds = [seed for batch in bag_draws() for _, seed in batch]
     assert len(set(seeds)) == len(seeds)
+
+
+def test_bags_and_single_samples_are_spread_evenly_over_the_batches() -> None:
+    """Ten bags of 4 and forty single samples: half of every batch of 8 comes from a bag, one bag a batch."""
+    bags = (*(tuple(range(4 * n, 4 * n + 4)) for n in range(10)), *((index,) for index in range(40, 80)))
+    batches = BagDraws(bags, batch_size=8, seed=3, first_step=0, iterations=25)
+    assert all(sum(draw.index < 40 for draw in batch) == 4 == len(batch) - 4 for batch in batches)

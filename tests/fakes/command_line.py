@@ -43,3 +43,14 @@ def tiny_config_file(folder: Path, **sections: object) -> Path:
     path = folder / "tiny.yaml"
     path.write_text(yaml.safe_dump(tiny_run_config(**sections).model_dump(mode="json")), encoding="utf-8")
     return path
+
+
+def is_refused(answer: Answer, *parts: object) -> None:
+    """Exit code 2, and after warnings a single line that says what, where and what to do."""
+    *before, error = answer.err.splitlines() or [""]
+    assert answer.code == 2, answer
+    assert error.startswith("error: ")
+    assert all(line.startswith("warning: ") for line in before)
+    assert "Traceback" not in answer.err
+    for part in parts:
+        assert str(part) in error

@@ -1,9 +1,14 @@
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from medwsss.data.acdc import reference_masks
 from medwsss.metrics.quality import expected_dice, gaps, rank_correlation, risk_coverage, unwrapped_share
+from medwsss.volumes.io import load_label_volume
+from medwsss.volumes.slicing import slices_of
 
 
 def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
@@ -70,3 +75,13 @@ def test_a_cavity_in_its_wall_is_bare_nowhere_and_one_pixel_of_a_square_beside_i
     labels[0, 1, 2] = 0
     assert unwrapped_share(labels, cavity=3, wall=2) == pytest.approx(1 / 8)
     assert math.isnan(unwrapped_share(np.zeros_like(labels), cavity=3, wall=2))
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_left_ventricles_of_real_reference_masks_are_wrapped(shared_data: Callable[..., Path]) -> None:
+    masks = [load_label_volume(path) for path in reference_masks(shared_data("acdc")).values()]
+    shares = [unwrapped_share(slices_of(mask).array, cavity=3, wall=2) for mask in masks]
+    assert len(shares) == 150
+    assert max(shares) < 0.015
+    assert np.mean(np.array(shares) == 0) >= 0.9
