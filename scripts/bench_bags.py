@@ -1,6 +1,6 @@
 """What tags of whole studies teach, beside tags of slices and tags copied onto every slice, on drawn studies.
 
-python scripts/bench_bags.py [--seeds 0,1,2] [--iterations 300]
+python scripts/bench_bags.py [--seeds 0,1,2] [--iterations 300] [--batch-size 16]
 
 Forty noisy bodies with dark discs, a bright disc in two of the eight slices of every second one. Plain CAM is trained
 on thirty of them; the table holds the area under the curve of its probabilities over the slices of the other ten.
@@ -89,6 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", default="0,1,2", help="of images and training, joined by commas")
     parser.add_argument("--iterations", type=int, default=300)
+    parser.add_argument("--batch-size", type=int, default=16)
     options = parser.parse_args()
     print("| seed |", " | ".join(TAGS), "|\n|---|---|---|---|")
     for seed in map(int, options.seeds.split(",")):
@@ -100,25 +101,12 @@ def main() -> None:
                 table, run = data / f"{tags}.csv", Path(scratch) / tags
                 write_table(table, shows, tags)
                 settings = {"data.grid.crop": SIDE, "data.cache_dir": Path(scratch) / "cache", "training.seed": seed}
+                settings |= {"training.batch_size": options.batch_size}
                 settings |= {f"training.{name}": options.iterations for name in ("iterations", "validate_every")}
                 assigned = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-                command: list[object] = ["train", "--dataset", "folder", "--method", "cam", "--device", "cpu"]
-                command += ["--root", data, "--tags", table, "--out", run, *assigned]
-                subprocess.run(
-                    [
-                        sys.executable,
-                        "-m",
-                        "medwsss",
-                        *map(str, command),
-                        "--out",
-                        str(run),
-                        "--device",
-                        "cpu",
-                        *assigned,
-                    ],
-                    check=True,
-                    capture_output=True,
-                )
+                command = ["train", "--dataset", "folder", "--method", "cam", "--device", "cpu", "--root", str(data)]
+                command += ["--tags", str(table), "--out", str(run), *assigned]
+                subprocess.run([sys.executable, "-m", "medwsss", *command], check=True, capture_output=True)
                 areas.append(scored(run, data, shows))
         print(f"| {seed} |", " | ".join(f"{area:.2f}" for area in areas), "|", flush=True)
 
