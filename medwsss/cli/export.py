@@ -31,7 +31,10 @@ def nnunet(
     name: Annotated[str, typer.Option(help="NAME, of letters and digits.")] = "Heart",
     confidence: Annotated[float, typer.Option(min=0.0, max=1.0, help="Pixels of less weight are ignored.")] = 0.5,
     tags: Annotated[
-        Path | None, typer.Option(help="Table of image-level labels: slices that show no class become background.")
+        Path | None,
+        typer.Option(
+            help="Table of image-level labels, of slices or of studies: slices that show no class become background."
+        ),
     ] = None,
     folds: Annotated[int, typer.Option(min=2, help="Parts of splits_final.json, by patient.")] = 5,
     seed: Annotated[int, typer.Option(help="Of the draw of the parts.")] = 0,
@@ -200,7 +203,7 @@ def nnunet_cases(folder: "PseudoFolder", root: Path, tags: Path | None) -> "list
         raise DatasetError(f"{message}: pass the data set that the labels were made of as --root")
     if not names:
         raise DatasetError(f"no volume of {folder.root} has labels: see left_out in its pseudo.json")
-    empty = {} if tags is None else _empty_slices(tags, label_set(folder))
+    empty = {} if tags is None else _empty_slices(tags, label_set(folder), root)
     return [
         NnunetCase(
             name, study.patient, study.group, study.frames[phase], folder.labels_file(name), folder.weights_file(name),
@@ -218,12 +221,12 @@ def label_set(folder: "PseudoFolder") -> "LabelSet":
     return LabelSet(folder.record.task, tuple(folder.record.classes))
 
 
-def _empty_slices(tags: Path, labels: "LabelSet") -> Mapping[tuple[str, str], tuple[int, ...]]:
+def _empty_slices(tags: Path, labels: "LabelSet", root: Path) -> Mapping[tuple[str, str], tuple[int, ...]]:
     """By patient and phase, the slices whose tags are all 0."""
-    from medwsss.data.image_labels import read_tag_table
+    from medwsss.data.folder_tags import tags_of_table
 
     found: dict[tuple[str, str], tuple[int, ...]] = {}
-    for key, shown in read_tag_table(tags, labels).tags.items():
+    for key, shown in tags_of_table(tags, labels, root).tags.items():
         if not any(shown):
             found[key.patient, key.phase] = (*found.get((key.patient, key.phase), ()), key.index)
     return found

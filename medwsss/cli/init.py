@@ -27,7 +27,7 @@ def init(
 ) -> None:
     """Look at a folder of studies; write a configuration, an example table, and pictures with slice numbers."""
     from medwsss.data.discovery import find_images, write_example_table
-    from medwsss.data.folder import folder_studies
+    from medwsss.data.folder_studies import folder_studies
     from medwsss.data.layouts import is_acdc
     from medwsss.data.study_table import TABLE_NAME, read_study_table
     from medwsss.errors import ConfigError, OutputError

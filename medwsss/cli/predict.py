@@ -24,7 +24,9 @@ def predict(
             help="Volumes: average with another run of the same task; may be repeated. Views are those of RUN.",
         ),
     ] = None,
-    tags: Annotated[Path | None, typer.Option(help="Table of image-level labels; not needed.")] = None,
+    tags: Annotated[
+        Path | None, typer.Option(help="Table of image-level labels, of slices or of studies; not needed.")
+    ] = None,
     save: Annotated[
         list[str] | None,
         typer.Option(metavar="MAP", help="Also write probabilities, cams or uncertainty; may be repeated."),

@@ -42,7 +42,7 @@ def predict_volumes(
     assert isinstance(config.data, VolumeDataConfig)
     labels = config.data.segmented.labels
     items = [item for path in inputs for item in find_items(path, frames)]
-    image_labels = read_tags(tags, items, labels) if tags else None
+    image_labels = read_tags(tags, items, labels, inputs[0]) if tags else None
     method = ensemble([(run, config), *(fitting_run(path, config) for path in also)], labels, checkpoint, device)
     claim_outputs(out, items, overwrite=overwrite)
     failed: dict[str, str] = {}
@@ -132,16 +132,18 @@ def find_items(path: Path, frames: str) -> "list[Item]":
     return file_items(path)
 
 
-def read_tags(path: Path, items: "list[Item]", labels: "LabelSet") -> "ImageLabels":
+def read_tags(path: Path, items: "list[Item]", labels: "LabelSet", root: Path) -> "ImageLabels":
     """Image-level labels of slices; plain files are looked up by name, with an empty phase.
+
+    A table of studies may be used, too: its files lie in the folder ``root``, or beside it.
 
     The table may name more patients than are predicted; a ``MedwsssWarning`` counts them. Slices that it lacks are an
     error of the item they belong to.
     """
-    from medwsss.data.image_labels import read_tag_table
+    from medwsss.data.folder_tags import tags_of_table
     from medwsss.errors import MedwsssWarning
 
-    table = read_tag_table(path, labels)
+    table = tags_of_table(path, labels, root if root.is_dir() else path.parent)
     others = sorted({key.patient for key in table.tags} - {item.patient for item in items})
     if others:
         message = f"{path} names {len(others)} patients that are not among the inputs, first {others[0]}: not used"

@@ -21,6 +21,8 @@ from medwsss.volumes.slicing import slices_of
 KEY_COLUMNS = ("patient", "phase", "slice")
 BAG_COLUMN = "bag"
 """Optional column: slices with the same number were tagged together."""
+PATH_COLUMNS = ("file", "study", "path")
+"""What a table of studies calls its files; a table of slices needs none."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,15 @@ def columns_of_table(path: Path) -> tuple[str, ...]:
     if missing:
         raise ImageLabelsError(f"{path} has no column {', '.join(missing)}: is it a table of image-level labels?")
     return tuple(name for name in header if name not in (*KEY_COLUMNS, BAG_COLUMN))
+
+
+def names_slices(path: Path) -> bool:
+    """Whether a table has a line for each slice and no column that names files, as tables of studies have.
+
+    Raises:
+        ImageLabelsError: the file cannot be read, or is no table.
+    """
+    return {name.lower() for name in read_header(path)}.isdisjoint(PATH_COLUMNS)
 
 
 def read_tag_table(path: Path, label_set: LabelSet) -> ImageLabels:

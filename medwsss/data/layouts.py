@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from medwsss.data.acdc import find_studies, reference_masks
-from medwsss.data.folder import folder_studies
+from medwsss.data.folder_studies import folder_studies
 from medwsss.data.study import StudySet
 from medwsss.data.study_table import TABLE_NAME, read_study_table
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medwsss.data.csv_table import read_header, read_rows
-from medwsss.data.image_labels import BAG_COLUMN
+from medwsss.data.image_labels import BAG_COLUMN, PATH_COLUMNS
 from medwsss.data.study import PHASES
 from medwsss.errors import ImageLabelsError
 from medwsss.labels import BACKGROUND_NAME
 
 TABLE_NAME = "studies.csv"
 """Where the table is looked for in a folder of studies."""
-PATH_COLUMNS = ("file", "study", "path")
 CLASS_LIST_COLUMNS = ("classes", "labels")
 SLICE_COLUMNS = ("slice", "slices")
 NUMBER_COLUMNS = ("frame", "ed", "es")
@@ -70,8 +69,8 @@ class StudyTags:
     """What each line of a table says is seen."""
 
     classes: tuple[str, ...]
-    rows: tuple[tuple[int, ...], ...]
-    """Of each line, 1 for the classes that are seen."""
+    by_line: Mapping[str, tuple[int, ...]]
+    """By ``TableRow.where``, 1 for the classes that are seen."""
     passed_over: tuple[str, ...]
     """Columns that are neither known nor classes."""
 
@@ -122,8 +121,8 @@ def study_tags(table: StudyTable, classes: Sequence[str] = ()) -> StudyTags:
     if listing is not None:
         found = tuple(classes) or _listed_classes(table.rows, listing)
         _check_classes(found, table.path)
-        rows = tuple(_listed_tags(row.cells[listing], found, row.where) for row in table.rows)
-        return StudyTags(found, rows, tuple(others))
+        seen = {row.where: _listed_tags(row.cells[listing], found, row.where) for row in table.rows}
+        return StudyTags(found, seen, tuple(others))
     found = tuple(classes) or tuple(name for name in others if _is_class(name.lower(), table.rows))
     _check_classes(found, table.path)
     missing = [name for name in found if name.lower() not in named]
@@ -131,9 +130,9 @@ def study_tags(table: StudyTable, classes: Sequence[str] = ()) -> StudyTags:
         raise ImageLabelsError(
             f"{table.path} has no column {', '.join(missing)}: each class needs one, or a column classes"
         )
-    rows = tuple(_column_tags(row.cells, found, row.where) for row in table.rows)
+    seen = {row.where: _column_tags(row.cells, found, row.where) for row in table.rows}
     told = {name.lower() for name in found}
-    return StudyTags(found, rows, tuple(name for name in others if name.lower() not in told))
+    return StudyTags(found, seen, tuple(name for name in others if name.lower() not in told))
 
 
 def blank_columns(table: StudyTable) -> tuple[str, ...]:

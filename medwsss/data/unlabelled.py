@@ -12,7 +12,7 @@ from medwsss.config.data import DataConfig, FolderDataConfig, PhotographDataConf
 from medwsss.config.pretraining import PretrainingConfig
 from medwsss.data import IMAGE_SETS
 from medwsss.data.acdc import find_studies
-from medwsss.data.folder import folder_studies
+from medwsss.data.folder_studies import folder_studies
 from medwsss.data.image_labels import ImageLabels
 from medwsss.data.loading import split_origin, volume_split
 from medwsss.data.photographs import PhotographSet, check_files, listed_split

@@ -8,7 +8,8 @@ from fakes.acdc import FakePatient, image, volume
 from fakes.studies import CODES, MASK_CODES, write_image, write_mask, write_studies, write_table
 
 from medwsss.config.data import FolderDataConfig, GridConfig, SplitConfig
-from medwsss.data.folder import folder_studies, load_folder, settled
+from medwsss.data.folder import load_folder, settled
+from medwsss.data.folder_studies import folder_studies
 from medwsss.data.loading import VolumeData
 from medwsss.data.sample import SliceKey
 from medwsss.data.study import StudySet, case_ids, load_frame

@@ -16,6 +16,12 @@ def tags_of(tmp_path: Path, text: str, classes: tuple[str, ...] = ()) -> StudyTa
     return study_tags(table_of(tmp_path, text), classes)
 
 
+def told(tmp_path: Path, classes: tuple[str, ...], *lines: tuple[int, ...], passed_over: str) -> StudyTags:
+    """What a table says whose lines show these classes, from the line below its header on."""
+    by_line = {f"{tmp_path / 'studies.csv'} line {number}": shown for number, shown in enumerate(lines, start=2)}
+    return StudyTags(classes, by_line, (passed_over,))
+
+
 # --- Studies ---------------------------------------------------------------------------------------------------------
 
 
@@ -128,19 +134,19 @@ def test_a_missing_table_and_another_encoding_are_one_line_errors(tmp_path: Path
 
 def test_classes_are_the_columns_that_say_yes_or_no(tmp_path: Path) -> None:
     found = tags_of(tmp_path, "patient,file,scar,remark,Effusion\nP1,a,1,good,no\nP2,b,X,,TRUE\nP3,c,false,bad,Yes\n")
-    assert found == StudyTags(("scar", "Effusion"), ((1, 0), (1, 1), (0, 1)), ("remark",))
+    assert found == told(tmp_path, ("scar", "Effusion"), (1, 0), (1, 1), (0, 1), passed_over="remark")
 
 
 def test_classes_may_be_listed_in_one_column(tmp_path: Path) -> None:
     text = "patient,file,classes,quality\nP1,a,scar;effusion,1\nP2,b,,1\nP3,c,None,0\nP4,d,Effusion / SCAR,1\n"
-    expected = StudyTags(("scar", "effusion"), ((1, 1), (0, 0), (0, 0), (1, 1)), ("quality",))
+    expected = told(tmp_path, ("scar", "effusion"), (1, 1), (0, 0), (0, 0), (1, 1), passed_over="quality")
     assert tags_of(tmp_path, text, ("scar", "effusion")) == expected
     assert tags_of(tmp_path, text.replace("Effusion / SCAR", "effusion")).classes == ("scar", "effusion")
 
 
 def test_named_classes_count_alone_and_in_their_order(tmp_path: Path) -> None:
     found = tags_of(tmp_path, "patient,file,scar,effusion,old\nP1,a,1,0,1\n", ("EFFUSION", "scar"))
-    assert found == StudyTags(("EFFUSION", "scar"), ((0, 1),), ("old",))
+    assert found == told(tmp_path, ("EFFUSION", "scar"), (0, 1), passed_over="old")
 
 
 @pytest.mark.parametrize(

@@ -120,8 +120,10 @@ def test_a_table_without_classes_is_enough_for_prediction(trained: tuple[Path, A
     assert load_label_volume(tmp_path / "all" / "N2_4d.nii.gz").array.shape == (40, 36, 4, 4)
 
 
-def test_the_table_of_a_run_gates_prediction(base: Path, trained: tuple[Path, Answer], tmp_path: Path) -> None:
-    answer = medwsss("predict", trained[0], base / "data", "--tags", trained[0] / "tags.csv", "--out", tmp_path / "out")
+@pytest.mark.parametrize("kind", ["slices", "studies"])
+def test_a_table_gates_prediction(base: Path, trained: tuple[Path, Answer], tmp_path: Path, kind: str) -> None:
+    table = trained[0] / "tags.csv" if kind == "slices" else base / "data" / "studies.csv"
+    answer = medwsss("predict", trained[0], base / "data", "--tags", table, "--out", tmp_path / "out")
     assert answer.code == 0, answer.err
     assert load_label_volume(tmp_path / "out" / "A4.nii.gz").array.max() == 0  # tagged with nothing
     assert set(np.unique(load_label_volume(tmp_path / "out" / "A2.nii.gz").array)) <= {0, 1}  # scar alone
@@ -337,12 +339,13 @@ def test_pseudo_labels_of_studies_that_were_tagged_as_a_whole_train_a_second_sta
     assert second.code == 0, second.err
     exported = medwsss(
         "export", "nnunet", tmp_path / "pseudo", "--root", base / "data", "--out", tmp_path / "raw", "--folds", 2,
-        "--tags", trained[0] / "tags.csv",
+        "--tags", base / "data" / "studies.csv",
     )  # fmt: skip
     assert exported.code == 0, exported.err
     (dataset,) = (tmp_path / "raw").iterdir()
     labels = json.loads((dataset / "dataset.json").read_text())["labels"]
     assert labels == {"background": 0, "scar": 1, "effusion": 2, "ignore": 3}
+    assert not load_label_volume(dataset / "labelsTr" / "A4.nii.gz").array.any()  # tagged with nothing
 
 
 def test_a_run_on_a_folder_becomes_a_bundle_with_its_classes_and_no_path(
