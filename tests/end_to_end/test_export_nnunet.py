@@ -57,9 +57,11 @@ def test_confident_voxels_keep_their_seed_and_the_others_are_ignored(acdc: Path,
     assert 0 < (label == 4).mean() < 0.5
 
 
-def test_slices_tagged_empty_are_background(acdc: Path, seeds: Path, tmp_path: Path) -> None:
-    table = tmp_path / "tags.csv"
-    table.write_text("patient,phase,slice,RV,MYO,LV\npatient001,ED,0,0,0,0\npatient001,ED,1,1,1,1\n")
+@pytest.mark.parametrize(("column", "cell"), [("", ""), ("file,", "training/patient001/patient001_frame01.nii.gz,")])
+def test_slices_tagged_empty_are_background(acdc: Path, seeds: Path, tmp_path: Path, column: str, cell: str) -> None:
+    table = tmp_path / "tags.csv"  # of slices, or of studies
+    lines = (f"patient,{column}phase,slice,RV,MYO,LV", f"patient001,{cell}ED,0,0,0,0", f"patient001,{cell}ED,1,1,1,1")
+    table.write_text("\n".join(lines))
     answer = medwsss("export", "nnunet", seeds, "--root", acdc, "--out", tmp_path, "--folds", 2, "--tags", table)
     assert answer.code == 0, answer.err
     label = np.asanyarray(nib.load(tmp_path / "Dataset501_Heart/labelsTr/patient001_frame01.nii.gz").dataobj)
