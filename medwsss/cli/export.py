@@ -29,6 +29,9 @@ def nnunet(
     out: Annotated[Path, typer.Option(help="Folder in which DatasetNNN_NAME appears, such as nnUNet_raw.")],
     number: Annotated[int, typer.Option(help="NNN, 1 to 999.")] = 501,
     name: Annotated[str, typer.Option(help="NAME, of letters and digits.")] = "Heart",
+    channel: Annotated[
+        str, typer.Option(help="What the images are: nnU-Net normalises CT over all of them, anything else one by one.")
+    ] = "MRI",
     confidence: Annotated[float, typer.Option(min=0.0, max=1.0, help="Pixels of less weight are ignored.")] = 0.5,
     tags: Annotated[
         Path | None,
@@ -57,7 +60,7 @@ def nnunet(
     cases = nnunet_cases(folder, root, tags)
     with progress() as bar:
         ignored = write_nnunet(
-            cases, label_set(folder), target, confidence=confidence, folds=folds, seed=seed,
+            cases, label_set(folder), target, channel=channel, confidence=confidence, folds=folds, seed=seed,
             watched=lambda found, count: bar.track(found, count, description="exporting"),
         )  # fmt: skip
     left_out = len(folder.record.names) - len(cases)

@@ -119,7 +119,7 @@ def metadata_json(config: RunConfig, labels: LabelSet) -> dict[str, Any]:
         "copyright": "See LICENSE and docs/README.md",
         "intended_use": "Research. Not a medical device; not validated for diagnosis, treatment or clinical decisions.",
         "data_type": "nibabel",
-        "image_classes": "one slice of a cine MRI, grey levels of its volume scaled to [0, 1]",
+        "image_classes": "one slice of a volume, grey levels of that volume scaled to [0, 1]",
         "pred_classes": shown,
         "network_data_format": {
             "inputs": {

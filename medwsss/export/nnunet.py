@@ -9,6 +9,7 @@ preprocessed data.
 import json
 import re
 import shutil
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,15 +20,13 @@ from jaxtyping import Float, UInt8
 from medwsss.data.folds import draw_folds
 from medwsss.data.study import AFFINE_TOLERANCE, Frame, load_frame
 from medwsss.data.writing import written_whole
-from medwsss.errors import DatasetError, OutputError
+from medwsss.errors import DatasetError, MedwsssWarning, OutputError
 from medwsss.labels import BACKGROUND, IGNORE, LabelSet
 from medwsss.volumes.io import load_label_volume, load_volume, save_volume
 from medwsss.volumes.reassembly import reassemble
 from medwsss.volumes.slicing import slices_of
 from medwsss.volumes.volume import Volume
 
-CHANNEL = "cine MRI"
-"""nnU-Net normalises what it does not know as CT by mean and standard deviation of each image, as MRI wants it."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 Watch = Callable[[Iterable["NnunetCase"], int], Iterable["NnunetCase"]]
 
@@ -93,6 +92,7 @@ def write_nnunet(
     labels: LabelSet,
     folder: Path,
     *,
+    channel: str,
     confidence: float,
     folds: int,
     seed: int,
@@ -106,20 +106,22 @@ def write_nnunet(
         cases: what to write.
         labels: classes.
         folder: see ``dataset_folder``.
+        channel: what the images are; nnU-Net normalises CT with one mean and deviation, and anything else image by
+            image.
         confidence: smallest weight that still teaches, in [0, 1].
         folds: parts of ``splits_final.json``, at least 2.
         seed: of their draw.
         watched: passes cases on, to show how far the work is.
 
     Raises:
-        DatasetError: image and labels are on different grids, or a frame is not there.
+        DatasetError: image and labels are on different grids, a frame is not there, or no voxel teaches a class.
         VolumeError: a file cannot be read.
         SplitError: there are fewer patients than folds.
         OutputError: a file cannot be written.
     """
     splits = patient_splits(cases, folds=folds, seed=seed)
     try:
-        return _written(cases, labels, folder, splits, confidence=confidence, watched=watched)
+        return _written(cases, labels, folder, splits, channel=channel, confidence=confidence, watched=watched)
     except BaseException:  # an interruption, too: the data set is there whole or not at all
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -131,27 +133,39 @@ def _written(
     folder: Path,
     splits: list[dict[str, list[str]]],
     *,
+    channel: str,
     confidence: float,
     watched: Watch,
 ) -> float:
     _make_folders(folder)
-    ignored = total = 0
+    counts = np.zeros(labels.num_foreground + 2, np.int64)
     for case in watched(cases, len(cases)):
         image, taught = _loaded(case, labels.num_foreground, confidence)
         save_volume(image, folder / "imagesTr" / f"{case.name}_0000.nii.gz")
         save_volume(taught, folder / "labelsTr" / f"{case.name}.nii.gz")
-        ignored += int((taught.array == labels.num_foreground + 1).sum())
-        total += taught.array.size
+        counts += np.bincount(taught.array.ravel(), minlength=len(counts))
+    _check_taught(dict(zip(labels.names, counts[1:-1].tolist(), strict=True)), confidence)
     _write_json(splits, folder / "splits_final.json")
-    _write_json(dataset_json(labels, len(cases)), folder / "dataset.json")
-    return ignored / total
+    _write_json(dataset_json(labels, len(cases), channel=channel), folder / "dataset.json")
+    return float(counts[-1] / counts.sum())
 
 
-def dataset_json(labels: LabelSet, cases: int) -> dict[str, object]:
+def _check_taught(voxels: Mapping[str, int], confidence: float) -> None:
+    """nnU-Net plans by the grey values of what is labelled."""
+    untaught = ", ".join(name for name, count in voxels.items() if count == 0)
+    if not any(voxels.values()):
+        raise DatasetError(
+            f"no voxel of weight {confidence} or more is {untaught}: look at the labels, or lower --confidence"
+        )
+    if untaught:
+        warnings.warn(f"no voxel teaches {untaught}", MedwsssWarning, stacklevel=4)
+
+
+def dataset_json(labels: LabelSet, cases: int, *, channel: str) -> dict[str, object]:
     """The description that nnU-Net reads."""
     names = {"background": BACKGROUND, **{name: label for label, name in enumerate(labels.names, start=1)}}
     return {
-        "channel_names": {"0": CHANNEL},
+        "channel_names": {"0": channel},
         "labels": {**names, "ignore": labels.num_foreground + 1},
         "numTraining": cases,
         "file_ending": ".nii.gz",

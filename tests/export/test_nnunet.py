@@ -4,9 +4,18 @@ import numpy as np
 import pytest
 
 from medwsss.data.study import Frame
-from medwsss.errors import OutputError
-from medwsss.export.nnunet import NnunetCase, dataset_folder, dataset_json, nnunet_labels, patient_splits
-from medwsss.labels import ACDC_TASKS
+from medwsss.errors import DatasetError, MedwsssWarning, OutputError
+from medwsss.export.nnunet import (
+    NnunetCase,
+    dataset_folder,
+    dataset_json,
+    nnunet_labels,
+    patient_splits,
+    write_nnunet,
+)
+from medwsss.labels import ACDC_TASKS, LabelSet
+from medwsss.volumes.io import save_volume
+from medwsss.volumes.volume import Volume
 
 LABELS = np.array([[[0, 1], [2, 255]], [[0, 0], [3, 0]]], np.uint8)
 WEIGHTS = np.array([[[1.0, 0.5], [0.4, 1.0]], [[0.1, 0.9], [0.9, 0.0]]], np.float32)
@@ -29,9 +38,38 @@ def test_a_slice_tagged_empty_is_background_whatever_its_labels() -> None:
 
 
 def test_ignore_follows_the_classes() -> None:
-    described = dataset_json(ACDC_TASKS["multi"].labels, 7)
+    described = dataset_json(ACDC_TASKS["multi"].labels, 7, channel="CT")
     assert described["labels"] == {"background": 0, "RV": 1, "MYO": 2, "LV": 3, "ignore": 4}
     assert (described["numTraining"], described["file_ending"]) == (7, ".nii.gz")
+    assert described["channel_names"] == {"0": "CT"}
+
+
+def written(root: Path, label: int) -> float:
+    """Two patients whose only labelled voxel has this label, as a data set of the classes LV and scar."""
+    for name, array in (("image", np.ones((4, 4, 2), np.float32)), ("weights", np.ones((4, 4, 2), np.float32))):
+        save_volume(Volume(array, (1.0, 1.0, 8.0), np.diag([1.0, 1.0, 8.0, 1.0])), root / f"{name}.nii.gz")
+    labels = np.zeros((4, 4, 2), np.uint8)
+    labels[1, 1, 1] = label
+    save_volume(Volume(labels, (1.0, 1.0, 8.0), np.diag([1.0, 1.0, 8.0, 1.0])), root / "labels.nii.gz")
+    image = Frame(root / "image.nii.gz", None)
+    cases = [
+        NnunetCase(name, name, "", image, root / "labels.nii.gz", root / "weights.nii.gz") for name in ("P1", "P2")
+    ]
+    return write_nnunet(
+        cases, LabelSet("own", ("LV", "scar")), root / "set", channel="MRI", confidence=0.5, folds=2, seed=0
+    )
+
+
+def test_a_class_that_nothing_teaches_is_told(tmp_path: Path) -> None:
+    with pytest.warns(MedwsssWarning, match="no voxel teaches scar"):
+        assert written(tmp_path, 1) == 0.0
+    assert (tmp_path / "set" / "dataset.json").is_file()
+
+
+def test_labels_without_any_class_are_no_training_set(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"no voxel of weight 0\.5 or more is LV, scar: .*--confidence"):
+        written(tmp_path, 0)
+    assert not (tmp_path / "set").exists()
 
 
 def test_no_patient_is_on_two_sides_and_every_case_validates_once() -> None:
