@@ -14,7 +14,11 @@ ScoreMaps = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 def multi_scale_cams(
-    score_maps: ScoreMaps, images: Float[Tensor, "b c h w"], *, scales: Sequence[float]
+    score_maps: ScoreMaps,
+    images: Float[Tensor, "b c h w"],
+    *,
+    scales: Sequence[float],
+    straight: tuple[Float[Tensor, "b _ hs ws"], ...] | None = None,
 ) -> tuple[Float[Tensor, "b _ h w"], ...]:
     """Normalised CAMs in [0, 1) at image size, one tensor a head (UniA, Sec. III-B). No gradient is kept.
 
@@ -25,6 +29,8 @@ def multi_scale_cams(
         score_maps: images (2B, C, h', w') -> raw class scores (2B, M, ., .) of each head, at any resolution.
         images: network input.
         scales: magnifications, > 0. Scale 1 always runs, first and once, whether it is listed or not.
+        straight: what ``score_maps`` answers for ``images`` as they are, where that is known already, as in a training
+            step; then at scale 1 the mirror images run alone.
 
     Raises:
         ValueError: ``images`` is not a float batch, a scale is not positive or leaves no pixel, or ``score_maps``
@@ -35,12 +41,21 @@ def multi_scale_cams(
     if any(not 0 < scale < math.inf or min(images.shape[2:]) * scale < 1 for scale in scales):
         raise ValueError(f"scales must be positive and leave at least one pixel, not {tuple(scales)}")
     with torch.no_grad():
-        totals = _both_flips(score_maps, images, size=images.shape[2:])
+        totals = _at_scale_1(score_maps, images, straight)
         for scale in (scale for scale in scales if scale != 1):
             resized = F.interpolate(images, scale_factor=float(scale), mode="bilinear", align_corners=False)
             maps = _both_flips(score_maps, resized, size=images.shape[2:])
             totals = tuple(total + scaled for total, scaled in zip(totals, maps, strict=True))
         return tuple(min_max_normalised(total) for total in totals)
+
+
+def _at_scale_1(
+    score_maps: ScoreMaps, images: Float[Tensor, "b c h w"], straight: tuple[Tensor, ...] | None
+) -> tuple[Tensor, ...]:
+    if straight is None:
+        return _both_flips(score_maps, images, size=images.shape[2:])
+    heads = zip(straight, score_maps(images.flip(-1)), strict=True)
+    return tuple(_merged_flips(torch.cat(both), images.shape[2:]) for both in heads)
 
 
 def _both_flips(score_maps: ScoreMaps, images: Float[Tensor, "b c h w"], *, size: torch.Size) -> tuple[Tensor, ...]:

@@ -211,6 +211,8 @@ def ablated_method(method: str | None, table: "Grid", source: Path) -> str | Non
 
 def _trained(planned: "PlannedRun", how: "Standing", device_name: str) -> bool:
     """Whether the run went to its end without anything that could not be trained or read."""
+    import torch
+
     from medwsss.cli.train import train_and_report
     from medwsss.engine.ablation import Standing, clear_stopped, is_done, summary_file
     from medwsss.errors import EvaluationError, TrainingError
@@ -219,7 +221,9 @@ def _trained(planned: "PlannedRun", how: "Standing", device_name: str) -> bool:
         clear_stopped(planned.run)
     try:
         with _naming_row(planned):
-            train_and_report(planned.config, planned.run, resume=how is Standing.BEGUN, device_name=device_name)
+            train_and_report(
+                planned.config, planned.run, resume=how is Standing.BEGUN, device=torch.device(device_name)
+            )
     except TrainingError as error:
         typer.echo(f"error: {error}", err=True)
         return False

@@ -43,6 +43,19 @@ def check_first_stages(config: "RunConfig", data: "PreparedData") -> None:
         pseudo_training_set(data, pseudo_root(config.method))
 
 
+def check_shared_stages(config: "RunConfig") -> None:
+    """Refuse to share the rounds of self-training among processes: each is a training of its own.
+
+    Raises:
+        ConfigError: the run has rounds, and there are several processes.
+    """
+    from medwsss.errors import ConfigError
+    from medwsss.ranks import ranks
+
+    if ranks() > 1 and config.self_training.rounds > 0:
+        raise ConfigError("rounds of self-training take one process: train without torchrun, or with --rounds 0")
+
+
 def ready_seeds(config: "RunConfig", data: "PreparedData", run: "RunFolder", device: "torch.device") -> Path:
     """The folder of cine seeds that the run learns from, after all rounds of self-training.
 

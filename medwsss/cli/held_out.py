@@ -45,14 +45,14 @@ def report_volumes(
     from medwsss.engine.cases import pair_cases
     from medwsss.engine.evaluate import evaluate_cases
     from medwsss.engine.predict import claim_outputs, predict_item, study_items, write_record
-    from medwsss.engine.quality import CaseQuality, read_quality, review_lines, write_quality
+    from medwsss.engine.quality import read_quality, review_lines, write_quality
     from medwsss.engine.unscored import describe_predictions
+    from medwsss.ranks import from_first_rank, over_ranks, rank
     from medwsss.reports.html import write_report
     from medwsss.reports.unscored import write_unscored
 
     items = study_items(data.held_out, frames="ed-es")
-    claim_outputs(run.predictions, items, overwrite=True)
-    qualities: list[CaseQuality] = []
+    from_first_rank(lambda: claim_outputs(run.predictions, items, overwrite=True))
     predict = partial(
         predict_item,
         method,
@@ -63,8 +63,10 @@ def report_volumes(
         device=device,
     )
     with progress() as bar:
-        for item in bar.track(items, description="held-out patients"):
-            qualities += predict(item)
+        found = over_ranks(predict, items, watched=partial(bar.track, description="held-out patients"))
+    if rank() > 0:  # the first process writes and tells for all
+        return
+    qualities = [quality for of_item in found for quality in of_item]
     write_quality(qualities, data.labels, run.predictions)
     write_record(
         run.predictions,
@@ -78,10 +80,13 @@ def report_volumes(
     )
     if not any(item.name in data.references for item in items):
         notes = report_notes(config, run, method, data)
-        found = describe_predictions(run.predictions, studies=data.studies)
-        found = replace(found, overlays=explained(found.overlays, items, run, predict, data.labels.names))
+        described = describe_predictions(run.predictions, studies=data.studies)
+        overlays = explained(described.overlays, items, run, predict, data.labels.names)
         page = write_unscored(
-            found, run.report, title=f"{described_method(config)}: {data.labels.described}", notes=notes
+            replace(described, overlays=overlays),
+            run.report,
+            title=f"{described_method(config)}: {data.labels.described}",
+            notes=notes,
         )
         typer.echo("no masks of held-out patients: the report says what was segmented, not how well")
         for line in review_lines(qualities):
@@ -134,6 +139,7 @@ def report_photographs(
     """
     from medwsss.cli.predict_photographs import predict_list
     from medwsss.engine.predict_images import ImageItem
+    from medwsss.ranks import rank
 
     part, names = data.config.held_out, data.split.held_out
     failed = predict_list(
@@ -147,6 +153,8 @@ def report_photographs(
         weights=run.checkpoint("last"),
         resume=True,
     )
+    if rank() > 0:
+        return
     for name, reason in failed.items():
         typer.echo(f"error: {name}: {reason}", err=True)
     scored = [name for name in names if name not in failed and data.image_set.has_mask(name)]

@@ -4,6 +4,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext, redirect_stdout
 from typing import Any
 
 import typer
@@ -23,7 +24,7 @@ from medwsss.cli.report import report
 from medwsss.cli.seeds import seeds
 from medwsss.cli.tags import tags
 from medwsss.cli.train import train
-from medwsss.errors import MedwsssError, MedwsssWarning
+from medwsss.errors import ConfigError, MedwsssError, MedwsssWarning
 
 app = typer.Typer(
     help="Weakly supervised segmentation for medical imaging: from image-level labels to volume reports.",
@@ -62,10 +63,13 @@ def run() -> None:
     """Run the command line: bad input is one line on standard error and exit code 2, an interruption 130."""
     # Set before torch loads: threads that spin while they wait cost several times the work on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", MedwsssWarning)
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started, one tells what happens
+    with warnings.catch_warnings(), nullcontext() if first else redirect_stdout(None):
+        warnings.simplefilter("always" if first else "ignore", MedwsssWarning)
         warnings.showwarning = _shown_once()
         try:
+            if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not {"train", "predict"} & set(sys.argv[1:2]):
+                raise ConfigError("only train and predict share their work out: start other commands without torchrun")
             app()
         except MedwsssError as error:
             _fail(str(error))

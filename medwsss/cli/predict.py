@@ -54,48 +54,32 @@ def predict(
     from medwsss.config.data import VolumeDataConfig
     from medwsss.engine.device import resolve_device
     from medwsss.engine.predict import MAPS
+    from medwsss.engine.processes import joined
     from medwsss.engine.run_folder import open_run
 
     chosen("checkpoint", checkpoint, ("last", "best"))
     maps = [chosen("map", name, MAPS) for name in save or []]
     folder, config = open_run(run)
-    found = resolve_device(device)
+    chosen_device = resolve_device(device)
     check_folder(out)
     if isinstance(config.data, VolumeDataConfig):
         other = None if dataset == config.data.name else dataset
         photographs_only = {"--dataset": other, "--list": part, "--source": source, "--crf": crf, "--resume": resume}
         refuse_options("a run on volumes", photographs_only)
-        failed = predict_volumes(
-            folder,
-            config,
-            inputs,
-            out,
-            frames=chosen("frames", frames or "ed-es", ("ed-es", "all")),
-            tags=tags,
-            maps=maps,
-            checkpoint=checkpoint,
-            device=found,
-            overwrite=overwrite,
-            also=also or [],
-        )
+        with joined(chosen_device) as found:
+            failed = predict_volumes(
+                folder, config, inputs, out, frames=chosen("frames", frames or "ed-es", ("ed-es", "all")), tags=tags,
+                maps=maps, checkpoint=checkpoint, device=found, overwrite=overwrite, also=also or [],
+            )  # fmt: skip
     else:
         refuse_options("a run on photographs", {"--frames": frames, "--also": also})
-        failed = predict_photographs(
-            folder,
-            config,
-            inputs,
-            out,
-            dataset=dataset,
-            part=part,
-            tags=tags,
-            source=chosen("source", source or "decoder", ("decoder", "cams")),
-            crf=crf or config.inference.crf.enabled,
-            maps=maps,
-            checkpoint=checkpoint,
-            device=found,
-            overwrite=overwrite,
-            resume=resume,
-        )
+        source = chosen("source", source or "decoder", ("decoder", "cams"))
+        with joined(chosen_device) as found:
+            failed = predict_photographs(
+                folder, config, inputs, out, dataset=dataset, part=part, tags=tags, source=source,
+                crf=crf or config.inference.crf.enabled, maps=maps, checkpoint=checkpoint, device=found,
+                overwrite=overwrite, resume=resume,
+            )  # fmt: skip
     for name, reason in failed.items():
         typer.echo(f"error: {name}: {reason}", err=True)
     if failed:

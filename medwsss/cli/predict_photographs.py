@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ def predict_photographs(
     from medwsss.cli.options import refuse_options
     from medwsss.data import IMAGE_SETS
     from medwsss.engine.run_folder import load_method
+    from medwsss.ranks import rank
 
     labels = IMAGE_SETS[config.data.name].labels
     if part is None:
@@ -62,7 +64,7 @@ def predict_photographs(
         resume=resume,
     )
     typer.echo(f"{len(items) - len(failed)} images segmented, in {out}")
-    return failed
+    return failed if rank() == 0 else {}  # the first process tells for all
 
 
 def predict_list(
@@ -86,9 +88,10 @@ def predict_list(
     """
     from medwsss.cli.progress import progress
     from medwsss.engine.checkpoint import read_state
-    from medwsss.engine.predict_images import predict_image
+    from medwsss.engine.predict_images import ImageItem, predict_image
     from medwsss.engine.prediction_record import finish_record, open_image_outputs
     from medwsss.errors import MedwsssError
+    from medwsss.ranks import from_first_rank, over_ranks
 
     state, background = read_state(weights), map_background(config)
     record = {
@@ -104,27 +107,25 @@ def predict_list(
         "inference": config.inference.model_dump(mode="json"),
         "maps": sorted(maps),
     }
-    left = open_image_outputs(out, items, record, overwrite=overwrite, resume=resume)
+    left = from_first_rank(lambda: open_image_outputs(out, items, record, overwrite=overwrite, resume=resume))
     if len(left) < len(items):
         typer.echo(f"{len(items) - len(left)} of {len(items)} images are there already")
-    failed: dict[str, str] = {}
+
+    def failure(item: ImageItem) -> str | None:
+        """Segment it; why it could not be done."""
+        try:
+            predict_image(
+                method, item, out, inference=config.inference, labels=labels, device=device, background=background,
+                source="cams" if source == "cams" else "decoder", maps=maps,
+            )  # fmt: skip
+        except MedwsssError as error:
+            return str(error)
+        return None
+
     with progress() as bar:
-        for item in bar.track(left, description="predicting"):
-            try:
-                predict_image(
-                    method,
-                    item,
-                    out,
-                    inference=config.inference,
-                    labels=labels,
-                    device=device,
-                    background=background,
-                    source="cams" if source == "cams" else "decoder",
-                    maps=maps,
-                )
-            except MedwsssError as error:
-                failed[item.name] = str(error)
-    finish_record(out, failed=failed)
+        reasons = over_ranks(failure, left, watched=partial(bar.track, description="predicting"))
+    failed = {item.name: reason for item, reason in zip(left, reasons, strict=True) if reason is not None}
+    from_first_rank(lambda: finish_record(out, failed=failed))
     return failed
 
 

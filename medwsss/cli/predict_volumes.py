@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,31 +39,32 @@ def predict_volumes(
     from medwsss.engine.predict import claim_outputs, predict_item, write_record
     from medwsss.engine.quality import CaseQuality, review_lines, write_quality
     from medwsss.errors import MedwsssError
+    from medwsss.ranks import from_first_rank, over_ranks, rank
 
     assert isinstance(config.data, VolumeDataConfig)
     labels = config.data.segmented.labels
     items = [item for path in inputs for item in find_items(path, frames)]
     image_labels = read_tags(tags, items, labels, inputs[0]) if tags else None
     method = ensemble([(run, config), *(fitting_run(path, config) for path in also)], labels, checkpoint, device)
-    claim_outputs(out, items, overwrite=overwrite)
-    failed: dict[str, str] = {}
-    qualities: list[CaseQuality] = []
+    grid, inference = config.data.grid, config.inference
+    from_first_rank(lambda: claim_outputs(out, items, overwrite=overwrite))
+
+    def predicted(item: "Item") -> "tuple[CaseQuality, ...] | str":
+        """How far to trust each frame, or why there is none."""
+        try:
+            return predict_item(
+                method, item, out, grid=grid, inference=inference, labels=labels, device=device,
+                image_labels=image_labels, maps=maps,
+            )  # fmt: skip
+        except MedwsssError as error:
+            return str(error)
+
     with progress() as bar:
-        for item in bar.track(items, description="predicting"):
-            try:
-                qualities += predict_item(
-                    method,
-                    item,
-                    out,
-                    grid=config.data.grid,
-                    inference=config.inference,
-                    labels=labels,
-                    device=device,
-                    image_labels=image_labels,
-                    maps=maps,
-                )
-            except MedwsssError as error:
-                failed[item.name] = str(error)
+        answers = over_ranks(predicted, items, watched=partial(bar.track, description="predicting"))
+    failed = {item.name: answer for item, answer in zip(items, answers, strict=True) if isinstance(answer, str)}
+    qualities = [quality for answer in answers if not isinstance(answer, str) for quality in answer]
+    if rank() > 0:  # the first process writes and tells for all
+        return {}
     write_record(
         out,
         items,

@@ -1,5 +1,6 @@
 """What a person watches while a command works."""
 
+import os
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -12,7 +13,7 @@ _PLAIN_SECONDS = 20.0
 
 
 def progress() -> Progress:
-    """A bar on standard error with the time left; silent where there is no terminal."""
+    """A bar on standard error with the time left; silent where there is no terminal, and in all but one process."""
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
@@ -20,7 +21,7 @@ def progress() -> Progress:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.is_terminal,
+        disable=not console.is_terminal or os.environ.get("RANK", "0") != "0",
     )
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    import torch
+
     from medwsss.config.data import AcdcDataConfig, DataConfig
     from medwsss.config.schema import RunConfig
     from medwsss.data.prepared import PreparedData
@@ -55,16 +57,22 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     resume: Annotated[Path | None, typer.Option(help="Continue this run; all settings come from it.")] = None,
 ) -> None:
-    """Train from image-level labels; then segment the held-out patients or images and write a report."""
-    from medwsss.cli.options import check_folder, chosen, chosen_task, refuse_options
+    """Train from image-level labels; then segment the held-out patients or images and write a report.
+
+    Under torchrun, several processes share the batches, the validation and the predictions.
+    """
+    from medwsss.cli.options import chosen, chosen_task, refuse_options
     from medwsss.data import DATASETS, IMAGE_SETS
     from medwsss.engine.device import resolve_device
-    from medwsss.engine.run_folder import RunFolder, check_unused, open_run
+    from medwsss.engine.processes import joined
+    from medwsss.engine.run_folder import RunFolder, open_run
     from medwsss.errors import ConfigError
+    from medwsss.ranks import from_first_rank
 
-    found = resolve_device(device)
+    chosen_device = resolve_device(device)
     if dataset is not None:
         chosen("data set", dataset, DATASETS)
+    run: RunFolder | None = None
     if resume is not None:
         if rounds is not None or any((dataset, root, task, method, with_, pseudo, config, set_, tags, weights, out)):
             raise ConfigError("--resume takes all settings from the run: leave the other options out")
@@ -83,11 +91,19 @@ def train(
             "addons": chosen_add_ons(with_),
             "self_training": given(rounds=rounds),
         }
-        settings = resolved_config(dataset, method, config, set_ or [], flags, cpu=found.type == "cpu")
-        run = RunFolder(out or _default_out(settings))
-        check_unused(run.path)
-        check_folder(run.path)
-    train_and_report(settings, run, resume=resume is not None, device_name=found.type)
+        settings = resolved_config(dataset, method, config, set_ or [], flags, cpu=chosen_device.type == "cpu")
+    with joined(chosen_device) as found:
+        run = run or from_first_rank(lambda: _unused_run(out or _default_out(settings)))
+        train_and_report(settings, run, resume=resume is not None, device=found)
+
+
+def _unused_run(path: Path) -> "RunFolder":
+    from medwsss.cli.options import check_folder
+    from medwsss.engine.run_folder import RunFolder, check_unused
+
+    check_unused(path)
+    check_folder(path)
+    return RunFolder(path)
 
 
 def resolved_config(
@@ -149,11 +165,20 @@ def chosen_add_ons(names: str | None) -> dict[str, Any]:
     return {chosen("add-on", name, ADD_ON_NAMES): {"enabled": True} for name in listed}
 
 
-def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, device_name: str) -> None:
-    """Everything after the settings are known; the run folder is touched once data, weights and checkpoint are good."""
+def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, device: "torch.device") -> None:
+    """Everything after the settings are known; the run folder is touched once data, weights and checkpoint are good.
+
+    Of several processes the first writes what the others read.
+    """
     import torch
 
-    from medwsss.cli.cine_stages import check_first_stages, in_first_stages, note_labels, ready_seeds
+    from medwsss.cli.cine_stages import (
+        check_first_stages,
+        check_shared_stages,
+        in_first_stages,
+        note_labels,
+        ready_seeds,
+    )
     from medwsss.cli.held_out import report_held_out
     from medwsss.cli.observer import RunObserver
     from medwsss.cli.run_notes import positives
@@ -163,11 +188,16 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
     from medwsss.engine.training_sets import training_samples, uses_seeds
     from medwsss.engine.validate import validation_of
     from medwsss.methods import build_method, check_trainable
+    from medwsss.ranks import first_rank_first, rank
 
     check_trainable(config)
-    device = torch.device(device_name)
+    check_shared_stages(config)
+    first = rank() == 0
     state = resumable_state(run, config) if resume and not in_first_stages(config, run) else None
-    data = loaded_data(config.data, data_root(config.data), tags=run.tags if resume and run.tags.is_file() else None)
+    with first_rank_first():
+        data = loaded_data(
+            config.data, data_root(config.data), tags=run.tags if resume and run.tags.is_file() else None
+        )
     if uses_seeds(config):
         check_first_stages(config, data)
     else:
@@ -178,21 +208,26 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(config.training.seed, "initialisation"))
         method = build_method(config if state is None else without_foreign_weights(config), data.labels)
-    typer.echo(f"{method.encoder.weights_note}; run folder {run.path}; device {device_name}")
+    typer.echo(f"{method.encoder.weights_note}; run folder {run.path}; device {device}")
     if state is not None:
         check_split_unchanged(run, state, data.split.hash)
-    with nullcontext() if resume else new_run(run.path, config), going_on_later(config, run):
-        write_inputs(run, config, data)
-        if uses_seeds(config):
-            labels = ready_seeds(config, data, run, device)
-            samples = training_samples(config, data, labels)
-            note_labels(run, labels)
-        with RunObserver(
+    with new_run(run.path, config) if first and not resume else nullcontext(), going_on_later(config, run):
+        with first_rank_first():
+            if first:
+                write_inputs(run, config, data)
+            if uses_seeds(config):
+                labels = ready_seeds(config, data, run, device)
+                samples = training_samples(config, data, labels)
+                if first:
+                    note_labels(run, labels)
+        observing = partial(
+            RunObserver,
             run,
             class_names=data.labels.names,
             iterations=config.training.iterations,
             first_step=0 if state is None else state.step,
-        ) as observer:
+        )
+        with observing() if first else nullcontext() as observer:
             run_training(
                 method,
                 samples,

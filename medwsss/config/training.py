@@ -12,6 +12,10 @@ class TrainingConfig(Section):
 
     iterations: Count = 20000
     batch_size: Count = 4
+    """Images that an update of the weights learns from, over all processes."""
+    accumulate: Count = 1
+    """Parts that a batch is cut into, one after the other, where memory is short; terms that pool over a batch, such as
+    the balanced cross-entropy, then pool over a part."""
     seed: Seed = 0
     learning_rate: Positive = 6e-5
     head_factor: Positive = 10.0

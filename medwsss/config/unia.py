@@ -84,6 +84,17 @@ class EnergyConfig(Section):
     """Spatial bandwidth, in pixels of the full image."""
     scale: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
     """Reduction of image and probabilities."""
+    filtering: Literal["exact", "lattice"] = "lattice"
+    """How pairs of pixels are summed up: exactly, in quadratic time, or on a lattice, as the published code does."""
+
+
+class ViewsConfig(Section):
+    """The multi-scale views of a training step, which take most of its time."""
+
+    every: Count = 1
+    """Steps from one to the next with all views; labels in between come from the image as the losses see it."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the encoder in the views; bfloat16 changes a few labels in a thousand."""
 
 
 class ScheduleConfig(Section):
@@ -108,6 +119,7 @@ class UniAConfig(Section):
     uncertainty: UncertaintyConfig = UncertaintyConfig()
     distribution: DistributionConfig = DistributionConfig()
     cam: CamConfig = CamConfig()
+    views: ViewsConfig = ViewsConfig()
     pixel_adaptive: PixelAdaptiveConfig = PixelAdaptiveConfig()
     affinity: AffinityConfig = AffinityConfig()
     complementing: bool = True

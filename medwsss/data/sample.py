@@ -1,9 +1,9 @@
 """What a loader yields: one image with its image-level labels, and a batch of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -91,20 +91,18 @@ class Batch:
     seed_confidence: Float[Tensor, "b h w"] | None = None
 
     def to(self, device: torch.device) -> "Batch":
-        def moved(maps: Tensor | None) -> Tensor | None:
-            return None if maps is None else maps.to(device, non_blocking=True)
+        """On that device; from pinned memory, while the caller goes on."""
+        return self._moved(lambda tensor: tensor.to(device, non_blocking=True))
 
-        return Batch(
-            self.images.to(device, non_blocking=True),
-            self.image_labels.to(device, non_blocking=True),
-            self.boxes.to(device, non_blocking=True),
-            self.keys,
-            moved(self.bags),
-            moved(self.labels),
-            moved(self.label_weights),
-            moved(self.seeds),
-            moved(self.seed_confidence),
-        )
+    def pin_memory(self) -> "Batch":
+        """In memory that a GPU copies from by itself; what a loader with ``pin_memory`` calls."""
+        return self._moved(Tensor.pin_memory)
+
+    def _moved(self, move: Callable[[Tensor], Tensor]) -> "Batch":
+        tensors: dict[str, Any] = {
+            field.name: move(value) for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **tensors)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

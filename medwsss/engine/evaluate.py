@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -20,9 +21,10 @@ from medwsss.engine.baselines import BaselineScores, Target, score_baselines
 from medwsss.engine.cases import Case
 from medwsss.engine.clinical import clinical_numbers
 from medwsss.engine.overlay_maps import with_maps
+from medwsss.engine.workers import available_cores, spread
 from medwsss.errors import EvaluationError, MedwsssWarning
 from medwsss.labels import ACDC_TASKS, Task
-from medwsss.metrics.confusion import confusion_matrix
+from medwsss.metrics.confusion import confusion_matrices
 from medwsss.metrics.dice import volume_ml
 from medwsss.metrics.results import (
     METRICS,
@@ -36,7 +38,7 @@ from medwsss.metrics.results import (
     OverlaySlice,
     Scores,
 )
-from medwsss.metrics.surface import surface_distances
+from medwsss.metrics.surface import SurfaceDistances, surface_distances
 from medwsss.types import Image3D
 from medwsss.volumes.io import load_label_volume
 from medwsss.volumes.slicing import slices_of
@@ -67,7 +69,7 @@ def evaluate_cases(
 ) -> Evaluation:
     """Score every volume and class, aggregate in three ways, and put training-free masks beside them.
 
-    Voxels are counted on ``device``; surfaces and intervals are computed on the CPU. Without ``baselines`` there is
+    Voxels are counted on ``device``; surfaces are searched by a process for each core. Without ``baselines`` there is
     nothing to compare the result with: for quick looks only. ``estimates`` say how far each case was trusted before.
 
     Raises:
@@ -81,7 +83,7 @@ def evaluate_cases(
         pairs = [load_pair(case) for case in cases]
         counts = [slice_matrices(pair, len(classes) + 1, device) for pair in pairs]
         beside = _baselines(pairs, classes, bootstrap) if baselines else BaselineScores((), {}, ())
-        per_case, per_slice = _case_table(pairs, counts, classes), _slice_table(cases, counts, classes)
+        per_case, per_slice = case_table(pairs, counts, classes), _slice_table(cases, counts, classes)
         overlays = with_maps(_overlays(pairs, per_case), {case.name: case.prediction for case in cases}, classes)
     patients = [case.patient for case in cases]
     pooled = pooled_scores(torch.stack([c.sum(dim=0) for c in counts]), patients, classes, bootstrap=bootstrap)
@@ -148,28 +150,36 @@ def slice_matrices(pair: LabelPair, classes: int, device: torch.device) -> Int64
     predicted, true = (
         torch.from_numpy(slices_of(volume).array).to(device) for volume in (pair.prediction, pair.reference)
     )
-    matrices = [confusion_matrix(p, t, classes=classes) for p, t in zip(predicted, true, strict=True)]
-    return torch.stack(matrices).cpu()
+    return confusion_matrices(predicted, true, classes=classes).cpu()
 
 
 # --- Tables ----------------------------------------------------------------------------------------------------------
 
 
-def _case_table(
+def case_table(
     pairs: Sequence[LabelPair], counts: Sequence[Int64[Tensor, "_ k k"]], classes: Sequence[str]
 ) -> pd.DataFrame:
-    rows = [row for pair, matrices in zip(pairs, counts, strict=True) for row in _case_rows(pair, matrices, classes)]
+    """A row for each volume and class, with ``PER_CASE_COLUMNS``; ``counts`` are those of ``slice_matrices``."""
+    surfaces = spread(partial(_surfaces, pairs, len(classes)), len(pairs), available_cores(), forked=True)
+    rows = [row for found in zip(pairs, counts, surfaces, strict=True) for row in _case_rows(*found, classes)]
     return pd.DataFrame(rows, columns=list(PER_CASE_COLUMNS))
 
 
+def _surfaces(pairs: Sequence[LabelPair], classes: int, index: int) -> list[SurfaceDistances]:
+    """Of each class of one volume; numpy alone, so that a forked process may do it."""
+    prediction, reference = pairs[index].prediction.array, pairs[index].reference
+    return [
+        surface_distances(prediction == label, reference.array == label, spacing_mm=reference.spacing_mm)
+        for label in range(1, classes + 1)
+    ]
+
+
 def _case_rows(
-    pair: LabelPair, matrices: Int64[Tensor, "n k k"], classes: Sequence[str]
+    pair: LabelPair, matrices: Int64[Tensor, "n k k"], surfaces: Sequence[SurfaceDistances], classes: Sequence[str]
 ) -> Iterator[dict[str, str | float]]:
-    overlap = overlap_scores(matrices.sum(dim=0))
-    case, spacing_mm = pair.case, pair.reference.spacing_mm
-    for index, name in enumerate(classes):
+    overlap, case = overlap_scores(matrices.sum(dim=0)), pair.case
+    for index, (name, surface) in enumerate(zip(classes, surfaces, strict=True)):
         predicted, true = pair.prediction.array == index + 1, pair.reference.array == index + 1
-        surface = surface_distances(predicted, true, spacing_mm=spacing_mm)
         yield {
             "case": case.name,
             "patient": case.patient,

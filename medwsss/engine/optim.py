@@ -37,12 +37,12 @@ def poly_warmup(
 
 
 def build_optimiser(learner: Learner[Any], config: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW with two groups; each group keeps its own base rate under ``base_lr``."""
+    """AdamW, fused, with two groups; each group keeps its own base rate under ``base_lr``."""
     groups = [
         {"params": list(learner.encoder.parameters()), "base_lr": config.learning_rate},
         {"params": list(learner.head_parameters()), "base_lr": config.learning_rate * config.head_factor},
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
 
 def set_learning_rate(optimiser: torch.optim.AdamW, config: TrainingConfig, step: int) -> float:

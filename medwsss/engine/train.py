@@ -2,11 +2,17 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from medwsss.config.pretraining import LearningConfig
@@ -14,11 +20,13 @@ from medwsss.data.sample import Batch, Draw, TrainingSet, collate
 from medwsss.engine.checkpoint import RunState, load_checkpoint, save_checkpoint
 from medwsss.engine.interruption import Interruption
 from medwsss.engine.optim import build_optimiser, set_learning_rate
+from medwsss.engine.processes import OwnDraws, check_shares
 from medwsss.engine.run_folder import RunFolder, check_split_unchanged, config_hash, resumable_state
 from medwsss.engine.seeding import BagDraws, BatchDraws, derived_generator, derived_seed
 from medwsss.engine.training_time import training_seconds, write_training_time
-from medwsss.errors import MedwsssError, TrainingError
-from medwsss.methods.method import Learner, LossTerms, Shown
+from medwsss.errors import MedwsssError, MedwsssWarning, TrainingError
+from medwsss.methods.method import Learner, Shown
+from medwsss.ranks import mean_over_ranks, rank, ranks
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ def train(
     *,
     split_hash: str,
     device: torch.device,
-    observer: Observer[Shown],
+    observer: Observer[Shown] | None,
     validate: Validation | None,
     resume: bool = False,
 ) -> RunState:
@@ -74,13 +82,18 @@ def train(
     stops at once, with the checkpoint there was. With each last checkpoint goes the time that training has taken so
     far, over all its parts. Without ``validate`` no checkpoint is the best one.
 
+    Under ``torchrun`` every process learns from its part of each batch, and all of them hold the same weights; the
+    first alone writes, and is watched by an ``observer``. Losses that pool over a batch do so over all processes.
+
     Raises:
         TrainingError: a loss term or a weight is not finite; the message names the step, the term and the slices.
         DatasetError: a training image cannot be read.
+        ConfigError: a batch cannot be shared out among the processes or cut into ``training.accumulate`` parts.
         CheckpointError: the checkpoint to resume from belongs to another configuration or split.
         OutputError: a checkpoint or the time cannot be written.
     """
     settings = config.training
+    check_shares(settings.batch_size, parts=settings.accumulate, bags=bool(dataset.bags))
     learner.to(device).train()
     optimiser = build_optimiser(learner, settings)
     state = RunState(0, None, None, config_hash(config), split_hash)
@@ -89,20 +102,25 @@ def train(
         state = load_checkpoint(run.checkpoint("last"), learner, optimiser)
     earlier = training_seconds(run, state.step) if resume else 0.0
     first_step, started = state.step, time.monotonic()
+    model = _shared(_Step(learner), device)
     pictured = collate([dataset[draw] for draw in _picture_draws(dataset, settings.seed)])
     own_rng = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     with own_rng, Interruption() as interruption:
-        for step, batch in enumerate(_batches(_loader(dataset, config, first_step)), start=first_step):
+        parts = _batches(_loader(dataset, config, first_step, device))
+        for step, batches in enumerate(zip(*settings.accumulate * [parts], strict=True), start=first_step):
             rate = set_learning_rate(optimiser, settings, step)
-            losses = _one_step(learner, optimiser, batch.to(device), seed=settings.seed, step=step)
+            losses = _one_step(model, optimiser, [part.to(device) for part in batches], seed=settings.seed, step=step)
             state = replace(state, step=step + 1)
             seconds_left = (time.monotonic() - started) / (state.step - first_step) * (settings.iterations - state.step)
-            observer.on_step(StepRecord(state.step, losses, rate, seconds_left))
-            if _due(state.step, settings.picture_every, settings.iterations):
+            if observer is not None:
+                observer.on_step(StepRecord(state.step, losses, rate, seconds_left))
+            if observer is not None and _due(state.step, settings.picture_every, settings.iterations):
                 observer.on_pictures(state.step, pictured, _explained(learner, pictured, device, step))
             if validate is not None and _due(state.step, settings.validate_every, settings.iterations):
                 state = _validated(learner, optimiser, validate, observer, run, state)
-            if interruption.requested or _due(state.step, settings.checkpoint_every, settings.iterations):
+            if rank() == 0 and (
+                interruption.requested or _due(state.step, settings.checkpoint_every, settings.iterations)
+            ):
                 save_checkpoint(run.checkpoint("last"), learner, optimiser, state)
                 write_training_time(run, state.step, earlier + time.monotonic() - started)
             if interruption.requested:
@@ -110,30 +128,76 @@ def train(
     return state
 
 
+class _Step(nn.Module):
+    """A training step as the forward pass of a module, which is what DDP wraps."""
+
+    def __init__(self, learner: Learner[Any]) -> None:
+        super().__init__()
+        self.learner = learner
+
+    def forward(
+        self, batch: Batch, step: int, generator: torch.Generator
+    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]], Mapping[str, float]]:
+        """The total loss, its terms without gradient, and their weights."""
+        terms = self.learner.training_step(batch, step=step, generator=generator)
+        return terms.total, {name: value.detach() for name, value in terms.values.items()}, terms.weights
+
+
+def _shared(model: _Step, device: torch.device) -> _Step | DistributedDataParallel:
+    """Gradients averaged over the processes, if there are several; parts of a method start learning later."""
+    if ranks() == 1:
+        return model
+    if device.type == "cuda":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    elif any(isinstance(layer, _BatchNorm) for layer in model.modules()):
+        message = f"each of {ranks()} processes normalises by the statistics of its own part of a batch"
+        warnings.warn(message, MedwsssWarning, stacklevel=3)
+    return DistributedDataParallel(model, find_unused_parameters=True)
+
+
 def _one_step(
-    learner: Learner[Any], optimiser: torch.optim.AdamW, batch: Batch, *, seed: int, step: int
+    model: _Step | DistributedDataParallel,
+    optimiser: torch.optim.AdamW,
+    batches: Sequence[Batch],
+    *,
+    seed: int,
+    step: int,
 ) -> dict[str, float]:
-    """One update of the weights; returns the loss terms."""
-    torch.manual_seed(derived_seed(seed, "layers", step))  # dropout and drop-path
-    try:
-        terms = learner.training_step(batch, step=step, generator=derived_generator(seed, "method", step))
-    except ValueError as error:  # parts of a method refuse what weights that are not finite make
-        raise _diverged(learner, step) or error from None
-    losses = _finite(terms, step, batch)
+    """One update of the weights from the parts of a batch; returns the mean loss terms."""
+    own = (rank(),) if ranks() > 1 else ()
+    torch.manual_seed(derived_seed(seed, "layers", step, *own))  # dropout and drop-path
+    generator = derived_generator(seed, "method", step)
     optimiser.zero_grad(set_to_none=True)
-    terms.total.backward()  # type: ignore[no-untyped-call]
+    means: dict[str, float] = {}
+    for number, batch in enumerate(batches, start=1):
+        with _synchronised(model, whether=number == len(batches)):
+            try:
+                total, terms, weights = model(batch, step, generator)
+            except ValueError as error:  # parts of a method refuse what weights that are not finite make
+                raise _diverged(model, step) or error from None
+            losses = _finite(terms, weights, step, batch)
+            (total / len(batches)).backward()
+        means = {name: means.get(name, 0.0) + loss / len(batches) for name, loss in losses.items()}
     optimiser.step()
-    return losses
+    return means
 
 
-def _loader(dataset: TrainingSet, config: LearningConfig, first_step: int) -> DataLoader[Batch]:
+def _synchronised(model: _Step | DistributedDataParallel, *, whether: bool) -> AbstractContextManager[object]:
+    """Gradients of the block are averaged over processes, or stay with each of them for now."""
+    return nullcontext() if whether or not isinstance(model, DistributedDataParallel) else model.no_sync()
+
+
+def _loader(dataset: TrainingSet, config: LearningConfig, first_step: int, device: torch.device) -> DataLoader[Batch]:
+    """The parts of all batches that this process learns from."""
     settings = config.training
     length: dict[str, int] = {"batch_size": settings.batch_size, "seed": settings.seed}
     length |= {"first_step": first_step, "iterations": settings.iterations}
+    batches = BagDraws(dataset.bags, **length) if dataset.bags else BatchDraws(len(dataset), **length)
     return DataLoader(
         cast(Dataset[Batch], dataset),  # collate turns its samples into batches
-        batch_sampler=BagDraws(dataset.bags, **length) if dataset.bags else BatchDraws(len(dataset), **length),
+        batch_sampler=OwnDraws(batches, parts=settings.accumulate),
         collate_fn=collate,
+        pin_memory=device.type == "cuda",
         num_workers=config.data.workers,
         persistent_workers=config.data.workers > 0,
     )
@@ -154,16 +218,20 @@ def _picture_draws(dataset: TrainingSet, seed: int) -> list[Draw]:
     return [Draw(index, derived_seed(seed, "picture", index)) for index in indices]
 
 
-def _finite(terms: LossTerms, step: int, batch: Batch) -> dict[str, float]:
-    values = {name: float(value.detach()) for name, value in terms.values.items()}
+def _finite(terms: Mapping[str, Tensor], weights: Mapping[str, float], step: int, batch: Batch) -> dict[str, float]:
+    """The loss terms, of all processes together, and their weighted total; read in one go, for which a GPU stops."""
+    own = torch.stack(list(terms.values()))
+    values = dict(zip(terms, own.tolist(), strict=True))
     for name, value in values.items():
         if not math.isfinite(value):
             slices = ", ".join(map(str, batch.keys))
             raise TrainingError(f"loss '{name}' is {value} at step {step} on {slices}: lower training.learning_rate")
-    return values | {"total": sum(terms.weights[name] * value for name, value in values.items())}
+    if ranks() > 1:
+        values = dict(zip(terms, mean_over_ranks(own).tolist(), strict=True))
+    return values | {"total": sum(weights[name] * value for name, value in values.items())}
 
 
-def _diverged(learner: Learner[Any], step: int) -> TrainingError | None:
+def _diverged(learner: nn.Module, step: int) -> TrainingError | None:
     """The error to raise where weights are no longer finite."""
     if all(bool(parameter.isfinite().all()) for parameter in learner.parameters()):
         return None
@@ -181,19 +249,21 @@ def _validated(
     learner: Learner[Any],
     optimiser: torch.optim.AdamW,
     validate: Validation,
-    observer: Observer[Any],
+    observer: Observer[Any] | None,
     run: RunFolder,
     state: RunState,
 ) -> RunState:
     learner.eval()
     scores = validate()
     learner.train()
-    observer.on_validation(state.step, scores)
+    if observer is not None:
+        observer.on_validation(state.step, scores)
     score = scores["score"]
     if math.isnan(score) or (state.best_score is not None and score <= state.best_score):
         return state
     state = replace(state, best_step=state.step, best_score=score)
-    save_checkpoint(run.checkpoint("best"), learner, optimiser, state)
+    if rank() == 0:
+        save_checkpoint(run.checkpoint("best"), learner, optimiser, state)
     return state
 
 

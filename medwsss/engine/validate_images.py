@@ -2,9 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 
 from medwsss.config.training import CrfConfig, InferenceConfig
 from medwsss.data.image_files import read_photograph
@@ -14,6 +17,7 @@ from medwsss.engine.infer_images import segment_image
 from medwsss.engine.validate_volumes import defined_mean, log_likelihood
 from medwsss.methods.method import Method
 from medwsss.metrics.confusion import class_scores, confusion_matrix
+from medwsss.ranks import over_ranks
 
 
 def image_scores(
@@ -23,24 +27,32 @@ def image_scores(
 
     ``score``, which picks the best checkpoint, is ``miou``, or the tags' log likelihood where no image has a mask.
     Images without mask are scored by their tags alone. Pixels are counted over all images, then scored. A single scale,
-    no flip and no CRF, as the authors' logs have it.
+    no flip and no CRF, as the authors' logs have it. Of several processes each scores its share of the images.
     """
     one_view = {"scales": (1.0,), "flip": False, "rotations": (0.0,), "crf": CrfConfig(enabled=False)}
     plain = inference.model_copy(update=one_view)
     classes = data.labels.num_classes
-    counts = torch.zeros(classes, classes, dtype=torch.int64)
-    told: list[float] = []
-    for name in names:
-        image = read_photograph(data.image_set.image_path(name))
-        result = segment_image(method, image, inference=plain, device=device)
-        key = photograph_key(name)
-        if key in data.image_labels.tags:
-            told.append(log_likelihood(result.tag_probs[None], data.image_labels.array([key])))
-        if data.image_set.has_mask(name):
-            truth = torch.from_numpy(data.image_set.mask(name))
-            counts += confusion_matrix(torch.from_numpy(result.labels), truth, classes=classes)
-    scores = {"miou": class_scores(counts).mean_iou, "tag_log_likelihood": defined_mean(told)}
+    scored = over_ranks(partial(_told_and_counted, method, data, plain, device), names)
+    counts = sum((counts for _, counts in scored), torch.zeros(classes, classes, dtype=torch.int64))
+    told = defined_mean([told for told, _ in scored])
+    scores = {"miou": class_scores(counts).mean_iou, "tag_log_likelihood": told}
     return scores | {"score": scores["tag_log_likelihood"] if math.isnan(scores["miou"]) else scores["miou"]}
+
+
+def _told_and_counted(
+    method: Method, data: PhotographData, inference: InferenceConfig, device: torch.device, name: str
+) -> tuple[float, Int64[Tensor, "k k"]]:
+    """Of one image, how well its tags are told, NaN without any, and the pixels of its mask, none without one."""
+    image = read_photograph(data.image_set.image_path(name))
+    result = segment_image(method, image, inference=inference, device=device)
+    key, told, classes = photograph_key(name), math.nan, data.labels.num_classes
+    counts = torch.zeros(classes, classes, dtype=torch.int64)
+    if key in data.image_labels.tags:
+        told = log_likelihood(result.tag_probs[None], data.image_labels.array([key]))
+    if data.image_set.has_mask(name):
+        truth = torch.from_numpy(data.image_set.mask(name))
+        counts = confusion_matrix(torch.from_numpy(result.labels), truth, classes=classes)
+    return told, counts
 
 
 def validation_names(data: PhotographData) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,10 +11,11 @@ from jaxtyping import Float, Shaped
 from medwsss.config.training import InferenceConfig
 from medwsss.data.loading import VolumeData
 from medwsss.data.sample import SliceKey
-from medwsss.data.study import case_id, load_frame, load_reference
+from medwsss.data.study import Study, case_id, load_frame, load_reference
 from medwsss.engine.infer import segment_volume
 from medwsss.methods.method import Method
 from medwsss.metrics.dice import dice
+from medwsss.ranks import over_ranks
 
 
 def volume_scores(
@@ -24,34 +26,39 @@ def volume_scores(
     ``score``, which picks the best checkpoint, is the mean Dice over classes; without references it is the tags' log
     likelihood per slice and class, so that training on data without any mask still has a best checkpoint.
 
-    Cases without a mask are scored by their tags alone.
+    Cases without a mask are scored by their tags alone. Of several processes each scores its share of the volumes.
     """
-    found: dict[str, list[float]] = {f"dice_{name}": [] for name in data.labels.names}
-    found["tag_log_likelihood"] = []
-    for study in data.held_out:
-        for phase in study.frames:
-            volume = load_frame(study.frames[phase])
-            result = segment_volume(
-                method,
-                volume,
-                grid=data.config.grid,
-                inference=inference,
-                device=device,
-                name=str(study.frames[phase]),
-            )
-            keys = [SliceKey(study.patient, phase, index) for index in range(len(result.tag_probs))]
-            tagged = [index for index, key in enumerate(keys) if key in data.image_labels.tags]
-            if tagged:
-                told = data.image_labels.told([keys[index] for index in tagged], result.tag_probs[tagged])
-                found["tag_log_likelihood"].append(log_likelihood(*told))
-            reference = data.references.get(case_id(study, phase))
-            if reference is not None:
-                truth = load_reference(reference, volume, data.task)
-                for label, name in enumerate(data.labels.names, start=1):
-                    found[f"dice_{name}"].append(dice(result.labels.array == label, truth == label))
-    scores = {name: defined_mean(values) for name, values in found.items()}
+    volumes = [(study, phase) for study in data.held_out for phase in study.frames]
+    scored = over_ranks(partial(_volume_scores, method, data, inference, device), volumes)
+    names = [*(f"dice_{name}" for name in data.labels.names), "tag_log_likelihood"]
+    scores = {name: defined_mean([found[name] for found in scored if name in found]) for name in names}
     overall = defined_mean([scores[f"dice_{name}"] for name in data.labels.names])
     return scores | {"score": scores["tag_log_likelihood"] if math.isnan(overall) else overall}
+
+
+def _volume_scores(
+    method: Method,
+    data: VolumeData,
+    inference: InferenceConfig,
+    device: torch.device,
+    of: tuple[Study, str],
+) -> dict[str, float]:
+    """What can be told of one volume."""
+    study, phase = of
+    volume, name = load_frame(study.frames[phase]), str(study.frames[phase])
+    result = segment_volume(method, volume, grid=data.config.grid, inference=inference, device=device, name=name)
+    found: dict[str, float] = {}
+    keys = [SliceKey(study.patient, phase, index) for index in range(len(result.tag_probs))]
+    tagged = [index for index, key in enumerate(keys) if key in data.image_labels.tags]
+    if tagged:
+        told = data.image_labels.told([keys[index] for index in tagged], result.tag_probs[tagged])
+        found["tag_log_likelihood"] = log_likelihood(*told)
+    reference = data.references.get(case_id(study, phase))
+    if reference is not None:
+        truth = load_reference(reference, volume, data.task)
+        for label, shown in enumerate(data.labels.names, start=1):
+            found[f"dice_{shown}"] = dice(result.labels.array == label, truth == label)
+    return found
 
 
 def check_references(data: VolumeData) -> None:

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from medwsss.dtypes import at_least_float32
+from medwsss.ranks import own_rows
 
 
 def distribution_loss(
@@ -70,7 +71,10 @@ def sampled_channel_mean(
     distribution of the K×C maps of UniA's Sec. III-C without holding them.
     """
     device = mean.device if generator is None else generator.device
-    noise = torch.randn((mean.shape[0], *mean.shape[2:]), generator=generator, device=device, dtype=mean.dtype)
+    noise = own_rows(
+        lambda count: torch.randn((count, *mean.shape[2:]), generator=generator, device=device, dtype=mean.dtype),
+        len(mean),
+    )
     # vector_norm has gradient 0 where every std is 0; the square root of a sum of squares would have NaN.
     total_std: Tensor = torch.linalg.vector_norm(std, dim=1)
     return mean.mean(dim=1) + noise.to(mean.device) * total_std / (mean.shape[1] * math.sqrt(samples))

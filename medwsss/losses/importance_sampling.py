@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
 from medwsss.dtypes import as_label_map, at_least_float32
+from medwsss.ranks import own_rows
 
 
 def importance_sampling_loss(
@@ -66,11 +67,14 @@ def sample_positions(
         if inside.shape != (logits.shape[0], *logits.shape[2:]) or not inside.flatten(1).any(dim=1).all():
             raise ValueError(f"inside must be (B,h,w) like logits {tuple(logits.shape)}, a position or more an image")
         weights = weights.masked_fill(~inside[:, None], 0.0)
-    weights = weights.flatten(2).flatten(0, 1)
-    if generator is not None:
-        weights = weights.to(generator.device)
-    drawn = torch.multinomial(weights, samples, replacement=True, generator=generator)
-    return drawn.to(logits.device).reshape(*logits.shape[:2], samples)
+    chances = weights.flatten(2).double().cumsum(dim=2)
+    device = logits.device if generator is None else generator.device
+    uniform = own_rows(
+        lambda count: torch.rand((count, logits.shape[1], samples), generator=generator, device=device),
+        len(logits),
+    )
+    # The first position whose cumulative weight exceeds the draw; one of weight 0 never is.
+    return torch.searchsorted(chances, uniform.to(chances) * chances[:, :, -1:], right=True)
 
 
 def _check_indices(indices: Tensor, logits: Tensor) -> None:

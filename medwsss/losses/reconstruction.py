@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from medwsss.ranks import over_batch
+
 
 @dataclass(frozen=True)
 class PatchStatistics:
@@ -38,7 +40,7 @@ def reconstruction_loss(
 ) -> Float[Tensor, ""]:
     """Mean absolute error over the pixels that count (SimMIM, Eq. 1); 0 where none does."""
     error = (predicted - target).abs().mean(dim=1)
-    return (error * counted).sum() / counted.sum().clamp_min(1)
+    return over_batch((error * counted).sum()) / over_batch(counted.sum()).clamp_min(1)
 
 
 def _repeated(maps: Float[Tensor, "b c h w"], times: int) -> Float[Tensor, "b c hp wp"]:

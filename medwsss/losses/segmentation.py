@@ -6,6 +6,7 @@ from jaxtyping import Float, Int64, Integer, Shaped
 from torch import Tensor
 
 from medwsss.dtypes import as_label_map, at_least_float32
+from medwsss.ranks import over_batch
 
 
 def balanced_cross_entropy(
@@ -38,7 +39,10 @@ def balanced_cross_entropy(
         pixel_loss = weights * pixel_loss
     background = labels == 0
     foreground = ~background & (labels != ignore_index)
-    halves = [(pixel_loss * region).sum() / (region.sum() + 1e-6) for region in (background, foreground)]
+    halves = [
+        over_batch((pixel_loss * region).sum()) / (over_batch(region.sum()) + 1e-6)
+        for region in (background, foreground)
+    ]
     return 0.5 * (halves[0] + halves[1])
 
 

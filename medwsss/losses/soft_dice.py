@@ -7,6 +7,7 @@ from torch import Tensor
 
 from medwsss.dtypes import at_least_float32
 from medwsss.losses.segmentation import checked_labels
+from medwsss.ranks import over_batch
 
 
 def soft_dice_loss(
@@ -37,7 +38,7 @@ def soft_dice_loss(
     known = (labels != ignore_index).to(probs)
     counted = (known if weights is None else known * weights.to(probs))[:, None]
     target = F.one_hot(labels.masked_fill(labels == ignore_index, 0), logits.shape[1]).permute(0, 3, 1, 2)
-    overlap = (counted * probs * target).sum(dim=(0, 2, 3))
-    sizes = (counted * probs).sum(dim=(0, 2, 3)) + (counted * target).sum(dim=(0, 2, 3))
+    overlap = over_batch((counted * probs * target).sum(dim=(0, 2, 3)))
+    sizes = over_batch((counted * probs).sum(dim=(0, 2, 3)) + (counted * target).sum(dim=(0, 2, 3)))
     dice: Float[Tensor, " k"] = (2.0 * overlap + smooth) / (sizes + smooth)
     return torch.mean(1.0 - dice[1:])

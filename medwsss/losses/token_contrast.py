@@ -6,6 +6,7 @@ from torch import Tensor
 
 from medwsss.dtypes import as_label_map, at_least_float32
 from medwsss.losses.contrastive_affinity import token_pairs
+from medwsss.ranks import over_batch
 
 
 def token_contrast_loss(
@@ -32,6 +33,6 @@ def token_contrast_loss(
     positive, negative = token_pairs(as_label_map("labels", labels), ignore_index=ignore_index)
     tokens = F.normalize(at_least_float32("features", features).flatten(2), dim=1)
     similarity = (tokens.transpose(1, 2) @ tokens).abs()
-    attraction = 1 - (similarity * positive).sum() / (positive.sum() + 1)
-    repulsion = (similarity * negative).sum() / (negative.sum() + 1)
+    attraction = 1 - over_batch((similarity * positive).sum()) / (over_batch(positive.sum()) + 1)
+    repulsion = over_batch((similarity * negative).sum()) / (over_batch(negative.sum()) + 1)
     return 0.5 * attraction + 0.5 * repulsion

@@ -57,8 +57,11 @@ class CamMethod(Method):
         self, images: Float[Tensor, "b 3 h w"], image_labels: Float[Tensor, "b cls"] | None = None
     ) -> Float[Tensor, "b cls h w"]:
         """Multi-scale CAMs."""
-        (cams,) = multi_scale_cams(lambda scaled: (self._scores(scaled),), images, scales=self.cam.scales)
-        return keep_tagged(cams, likely_classes(self._logits(images)) if image_labels is None else image_labels)
+        scores = self._scores(images)
+        (cams,) = multi_scale_cams(
+            lambda scaled: (self._scores(scaled),), images, scales=self.cam.scales, straight=(scores,)
+        )
+        return keep_tagged(cams, likely_classes(self.pooled(scores)) if image_labels is None else image_labels)
 
     @torch.no_grad()
     def explain(self, batch: Batch, *, step: int) -> Explanation:

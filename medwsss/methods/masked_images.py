@@ -4,6 +4,7 @@ Not a method that segments: its result is the encoder, with which such a method 
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from medwsss.losses.reconstruction import PatchStatistics, patch_statistics, rec
 from medwsss.methods.method import Learner, LossTerms, inside_image
 from medwsss.models.encoder import VitEncoder, resized
 from medwsss.models.token_mask import random_token_mask
+from medwsss.ranks import own_rows
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,14 @@ class MaskedImages(Learner[Reconstruction]):
         return patch_statistics(images, self.encoder.patch_size, least_deviation=self.config.least_deviation)
 
     def _hidden(self, images: Float[Tensor, "b 3 h w"], generator: torch.Generator) -> Bool[Tensor, "b ht wt"]:
-        mask = random_token_mask(
-            len(images),
-            self.encoder.grid(images),
+        draw = partial(
+            random_token_mask,
+            grid=self.encoder.grid(images),
             ratio=self.config.mask_ratio,
             block=self.config.mask_block,
             generator=generator,
         )
+        mask = own_rows(draw, len(images))
         return mask.to(images.device)
 
     def _pixels(self, hidden: Bool[Tensor, "b ht wt"]) -> Bool[Tensor, "b p q"]:

@@ -95,7 +95,8 @@ class UniA(Method):
         inside = at_tokens_inside(batch, inferred.final)
         scores = self.classifier.score_map(inferred.final)
         logits = self.classifier.pooled(scores, inside=inside)
-        auxiliary_logits = self.auxiliary_classifier(inferred.features.auxiliary, inside=inside)
+        auxiliary_scores = self.auxiliary_classifier.score_map(inferred.features.auxiliary)
+        auxiliary_logits = self.auxiliary_classifier.pooled(auxiliary_scores, inside=inside)
         values = {
             "classification": tag_loss(logits, batch),
             "auxiliary": tag_loss(auxiliary_logits, batch),
@@ -103,7 +104,8 @@ class UniA(Method):
         batch = tagged_alone(batch, logits)
         started = self._started(step)
         if started:
-            seeds = self.seeds(batch)
+            seen = (scores.detach(), auxiliary_scores.detach())
+            seeds = self.seeds(batch, seen) if step % self.config.views.every == 0 else self._seeds_of(batch, seen)
         if "distribution" in started and inferred.gaussian is not None:
             values["distribution"] = self._distribution(inferred.gaussian, self._source(seeds, step), inside, generator)
         if "token_contrast" in started:
@@ -121,13 +123,23 @@ class UniA(Method):
         return LossTerms(values, {name: self._weights[name] for name in values}, maps)
 
     @torch.no_grad()
-    def seeds(self, batch: Batch) -> Seeds:
+    def seeds(self, batch: Batch, seen: tuple[Tensor, Tensor] | None = None) -> Seeds:
         """Multi-scale CAMs of both classifiers (Eq. 2), zero for absent classes and in the padding.
 
-        They are normalised within the image, so that activation in the padding moves no threshold.
+        They are normalised within the image, so that activation in the padding moves no threshold. ``seen`` are score
+        maps of the batch; they stand for the view at scale 1, unless training layers had changed them.
         """
-        with evaluating(self):
-            heads = multi_scale_cams(self._score_maps, batch.images, scales=self.config.cam.scales)
+        shared = seen if self.encoder.same_in_training else None
+        with evaluating(self), self.encoder.at_precision(self.config.views.precision):
+            heads = multi_scale_cams(self._score_maps, batch.images, scales=self.config.cam.scales, straight=shared)
+        return self._as_seeds(batch, heads)
+
+    @torch.no_grad()
+    def _seeds_of(self, batch: Batch, seen: tuple[Tensor, Tensor]) -> Seeds:
+        """CAMs of the one view that the losses saw."""
+        return self._as_seeds(batch, tuple(upsampled(scores.relu(), batch.images) for scores in seen))
+
+    def _as_seeds(self, batch: Batch, heads: tuple[Tensor, ...]) -> Seeds:
         inside = inside_image(batch)
         final, auxiliary = (keep_tagged(min_max_normalised(c, inside=inside), batch.image_labels) for c in heads)
         return Seeds(final, auxiliary)
@@ -183,9 +195,10 @@ class UniA(Method):
         self, images: Float[Tensor, "b 3 h w"], image_labels: Float[Tensor, "b cls"] | None = None
     ) -> Float[Tensor, "b cls h w"]:
         """Multi-scale CAMs of the final classifier (Eq. 2)."""
-        final, _ = multi_scale_cams(self._score_maps, images, scales=self.config.cam.scales)
+        straight = self._score_maps(images)
+        final, _ = multi_scale_cams(self._score_maps, images, scales=self.config.cam.scales, straight=straight)
         if image_labels is None:
-            image_labels = likely_classes(self.classifier(self._infer(self.encoder(images)).final))
+            image_labels = likely_classes(self.classifier.pooled(straight[0]))
         return keep_tagged(final, image_labels)
 
     @torch.no_grad()
@@ -207,18 +220,19 @@ class UniA(Method):
         if self.uncertainty is None:
             return Inferred(features, None, features.tokens)
         gaussian = self.uncertainty(features.tokens)
-        return Inferred(features, gaussian, self.uncertainty.masked(features.tokens, gaussian))
+        return Inferred(features, gaussian, self.uncertainty.masked(features.tokens, gaussian.std))
 
     def _infer_with_attention(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Inferred, Float[Tensor, "b n n"]]:
         features, attention = self.encoder.with_attention(images)
         return self._infer(features), attention
 
     def _score_maps(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, Tensor]:
-        inferred = self._infer(self.encoder(images))
-        return (
-            self.classifier.score_map(inferred.final),
-            self.auxiliary_classifier.score_map(inferred.features.auxiliary),
-        )
+        """Of the final and the auxiliary classifier; the mean of the Gaussian is not needed for them."""
+        features = self.encoder(images)
+        final = features.tokens
+        if self.uncertainty is not None:
+            final = self.uncertainty.masked(final, self.uncertainty.deviation(final))
+        return self.classifier.score_map(final), self.auxiliary_classifier.score_map(features.auxiliary)
 
     def _source(self, seeds: Seeds, step: int) -> Float[Tensor, "b cls h w"]:
         """The auxiliary CAM labels pixels first, because Z_f starts nearly constant over space ("aux2final")."""
@@ -284,6 +298,7 @@ class UniA(Method):
                 sigma_rgb=energy.sigma_rgb,
                 sigma_xy=energy.sigma_xy,
                 scale=energy.scale,
+                filtering=energy.filtering,
             )
         return values
 

@@ -18,6 +18,7 @@ from medwsss.methods.cam_prediction import CamMethod
 from medwsss.methods.method import LossTerms, StepMaps, at_tokens_inside, tag_loss, tagged_alone
 from medwsss.models.encoder import Encoder
 from medwsss.models.heads import Classifier
+from medwsss.ranks import over_batch
 
 
 class Teacher(nn.Module):
@@ -125,9 +126,11 @@ class Usage(CamMethod):
     @torch.no_grad()
     def _watch(self, logits: Float[Tensor, "b cls"], image_labels: Float[Tensor, "b cls"]) -> None:
         """The score is the mean probability of the tagged classes; a batch without tags tells nothing."""
-        tagged = logits.sigmoid()[image_labels > 0]
-        if len(tagged) > 0:
-            self.learning_status.lerp_(tagged.mean(), 1.0 - self.config.teacher_decay)
+        tagged = image_labels > 0
+        count = over_batch(tagged.sum())
+        if count > 0:
+            score = over_batch((logits.sigmoid() * tagged).sum()) / count
+            self.learning_status.lerp_(score, 1.0 - self.config.teacher_decay)
 
 
 def with_drop_path(encoder: EncoderConfig, method: UsageConfig) -> EncoderConfig:

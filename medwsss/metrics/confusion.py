@@ -56,13 +56,43 @@ def confusion_matrix(
             [0, classes) nor ``ignore_index``.
     """
     _check_maps(prediction, reference, classes)
-    predicted, true = as_label_map("prediction", prediction), as_label_map("reference", reference)
+    return _counted(prediction[None], reference[None], classes, ignore_index)[0]
+
+
+def confusion_matrices(
+    prediction: Integer[Tensor, "n h w"],
+    reference: Integer[Tensor, "n h w"],
+    *,
+    classes: int,
+    ignore_index: int = IGNORE,
+) -> Int64[Tensor, "n k k"]:
+    """``confusion_matrix`` of each slice of a volume, in one pass.
+
+    Raises:
+        ValueError: as ``confusion_matrix``.
+    """
+    return _counted(prediction, reference, classes, ignore_index)
+
+
+def _counted(prediction: Tensor, reference: Tensor, classes: int, ignore_index: int) -> Int64[Tensor, "n k k"]:
+    """A matrix for each map along the first axis."""
+    _check_maps(prediction, reference, classes)
+    predicted, true = _as_wide_as_needed("prediction", prediction), _as_wide_as_needed("reference", reference)
     kept = (predicted != ignore_index) & (true != ignore_index)
-    row, column = true[kept], predicted[kept]
-    for name, label in (("prediction", column), ("reference", row)):
-        if label.numel() and not (label.min() >= 0 and label.max() < classes):
+    for name, label in (("prediction", predicted), ("reference", true)):
+        if not ((label >= 0) & (label < classes) | ~kept).all():
             raise ValueError(f"{name} holds labels outside 0..{classes - 1} that are not {ignore_index}")
-    return torch.bincount(row * classes + column, minlength=classes * classes).view(classes, classes)
+    maps, cells = len(prediction), classes * classes
+    first = cells * torch.arange(maps, dtype=torch.int32, device=reference.device)
+    pairs = true * classes + predicted + first.view(-1, *(1,) * (true.ndim - 1))
+    codes = torch.where(kept, pairs, maps * cells)  # the last bin takes what is left out
+    counts: Tensor = torch.bincount(codes.flatten(), minlength=maps * cells + 1)[:-1]
+    return counts.view(maps, classes, classes)
+
+
+def _as_wide_as_needed(name: str, labels: Tensor) -> Tensor:
+    """Label maps of few bits in 32 of them, in which counting takes half the time."""
+    return labels.int() if labels.dtype in (torch.uint8, torch.int8, torch.int16) else as_label_map(name, labels)
 
 
 def class_scores(matrix: Integer[Tensor, "k k"]) -> ClassScores:

@@ -42,7 +42,7 @@ def surface_distances(
     if not prediction.any() or not reference.any():
         value = math.inf if prediction.any() or reference.any() else math.nan
         return SurfaceDistances(value, value)
-    box = ndimage.find_objects((prediction | reference).astype(np.uint8))[0]
+    box = _bounding_box(prediction | reference)
     predicted, true = _surface(prediction[box]), _surface(reference[box])
     sparse = np.count_nonzero(predicted) + np.count_nonzero(true) < SPARSE * predicted.size
     distances_mm = searched_distances_mm if sparse else filled_distances_mm
@@ -50,6 +50,16 @@ def surface_distances(
     back = distances_mm(true, predicted, spacing_mm)
     hd95 = max(float(np.percentile(forth, 95)), float(np.percentile(back, 95)))
     return SurfaceDistances(hd95, float(np.concatenate([forth, back]).mean()))
+
+
+def _bounding_box(mask: Bool[np.ndarray, "*grid"]) -> tuple[slice, ...]:
+    """Of a mask that is not empty, axis by axis on what the axes before have left."""
+    box: tuple[slice, ...] = ()
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        filled = np.flatnonzero(mask[box].any(axis=others))
+        box += (slice(int(filled[0]), int(filled[-1]) + 1),)
+    return box
 
 
 def _surface(mask: Bool[np.ndarray, "*grid"]) -> Bool[np.ndarray, "*grid"]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import huggingface_hub
 import timm
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.layers import DropPath, HybridEmbed
+from timm.layers import DropPath, HybridEmbed, PatchDropout
 from timm.models import is_model_in_modules
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from timm.models.vision_transformer_hybrid import ConvStem
@@ -74,6 +74,17 @@ class Encoder(nn.Module, ABC):
         height, width = (max(1, round(side / self.patch_size)) for side in images.shape[-2:])
         return height, width
 
+    @property
+    def same_in_training(self) -> bool:
+        """Whether an image gives the same tokens in training as otherwise: nothing drops, no statistics of batches."""
+        return not any(
+            isinstance(layer, nn.modules.batchnorm._BatchNorm)
+            or (isinstance(layer, nn.Dropout) and layer.p > 0)
+            or (isinstance(layer, DropPath) and layer.drop_prob > 0)
+            or (isinstance(layer, PatchDropout) and layer.prob > 0)
+            for layer in self.modules()
+        )
+
     @abstractmethod
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Features:
         """Tokens and auxiliary tokens."""
@@ -97,6 +108,16 @@ class Encoder(nn.Module, ABC):
         for name, module in self.named_modules():
             if isinstance(module, nn.Dropout) and not name.endswith("attn_drop"):
                 module.p = dropout
+
+    @contextmanager
+    def at_precision(self, precision: Literal["float32", "bfloat16"]) -> Iterator[None]:
+        """Another precision for a while; bfloat16 stays where it is the encoder's own."""
+        own = self.precision
+        self.precision = "bfloat16" if own == "bfloat16" else precision
+        try:
+            yield
+        finally:
+            self.precision = own
 
     def _normalised(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 hp wp"]:
         return (resized(images, self.grid(images), self.patch_size) - self.mean) / self.std

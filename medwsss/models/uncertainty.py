@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -22,9 +23,7 @@ class Gaussian:
     @property
     def uncertainty(self) -> Float[Tensor, "b dim h w"]:
         """The deviation scaled to [0, 1] per image."""
-        low = self.std.amin(dim=(1, 2, 3), keepdim=True)
-        high = self.std.amax(dim=(1, 2, 3), keepdim=True)
-        return (self.std - low) / (high - low).clamp_min(1e-6)
+        return scaled_deviation(self.std)
 
 
 class CrossAttention(nn.Module):
@@ -61,7 +60,7 @@ class ParameterBranch(nn.Module):
             parts.append(self.channel(tokens))
         if self.spatial is not None:
             parts.append(self.spatial(tokens, window_prototypes(tokens, window=self.window)))
-        return torch.stack(parts).sum(dim=0)
+        return reduce(torch.add, parts)
 
 
 class UncertaintyNetwork(nn.Module):
@@ -75,14 +74,25 @@ class UncertaintyNetwork(nn.Module):
         self.masking = CrossAttention(dim)
 
     def forward(self, tokens: Float[Tensor, "b dim h w"]) -> Gaussian:
-        """The distribution of the tokens; softplus keeps the deviation positive."""
-        return Gaussian(self.mean(tokens), F.softplus(self.std(tokens)))
+        """The distribution of the tokens."""
+        return Gaussian(self.mean(tokens), self.deviation(tokens))
 
-    def masked(self, tokens: Float[Tensor, "b dim h w"], gaussian: Gaussian) -> Float[Tensor, "b dim h w"]:
+    def deviation(self, tokens: Float[Tensor, "b dim h w"]) -> Float[Tensor, "b dim h w"]:
+        """σ alone, which softplus keeps positive: all that masking needs."""
+        return F.softplus(self.std(tokens))
+
+    def masked(self, tokens: Float[Tensor, "b dim h w"], std: Float[Tensor, "b dim h w"]) -> Float[Tensor, "b dim h w"]:
         """Z_f: attention from Z to Z_c = (1 − U) ⊙ Z (Eq. 10), with the residual the configuration may ask for."""
-        certain = (1.0 - gaussian.uncertainty) * tokens
+        certain = (1.0 - scaled_deviation(std)) * tokens
         attended: Tensor = self.masking(tokens, certain)
         return attended + tokens if self.residual else attended
+
+
+def scaled_deviation(std: Float[Tensor, "b dim h w"]) -> Float[Tensor, "b dim h w"]:
+    """U: the deviation scaled to [0, 1] per image (Eq. 7)."""
+    low = std.amin(dim=(1, 2, 3), keepdim=True)
+    high = std.amax(dim=(1, 2, 3), keepdim=True)
+    return (std - low) / (high - low).clamp_min(1e-6)
 
 
 def window_prototypes(tokens: Float[Tensor, "b dim h w"], *, window: int) -> Float[Tensor, "b dim hw ww"]:

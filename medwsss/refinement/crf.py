@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
-from medwsss.refinement.permutohedral import permutohedral_lattice
+from medwsss.permutohedral import permutohedral_lattice
 
 _SMALLEST_PROB = 1e-5
 

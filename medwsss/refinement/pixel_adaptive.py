@@ -1,4 +1,7 @@
-"""Pixel-adaptive refinement (PAR): maps follow the colours of the image over neighbours near and far."""
+"""Pixel-adaptive refinement (PAR): maps follow the colours of the image over neighbours near and far.
+
+An iteration is a product with a sparse matrix of one row a pixel: no neighbour is ever copied.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,6 +13,7 @@ from torch import Tensor
 from medwsss.boxes import inside_boxes
 from medwsss.dtypes import at_least_float32
 from medwsss.labels import BACKGROUND, IGNORE
+from medwsss.sparse_rows import regular_rows
 
 DILATIONS = (1, 2, 4, 8, 12, 24)
 KERNEL_WIDTH = 0.3
@@ -51,13 +55,27 @@ def pixel_adaptive_refinement(
     refined = at_least_float32("masks", masks)
     if masks.shape[2:] != images.shape[2:]:
         refined = F.interpolate(refined, size=images.shape[2:], mode="bilinear", align_corners=True)
-    weights = _weights(images.to(refined.dtype), dilations)
+    neighbours = _neighbour_places(refined.shape[2], refined.shape[3], dilations).to(refined.device)
+    walked = [
+        _refined(image, mask, neighbours, dilations, iterations)
+        for image, mask in zip(images.to(refined.dtype)[:, None], refined, strict=True)
+    ]
+    return torch.stack(walked).to(masks.dtype)
+
+
+def _refined(
+    image: Float[Tensor, "1 c h w"],
+    mask: Float[Tensor, "k h w"],
+    neighbours: Int[Tensor, "hw n"],
+    dilations: Sequence[int],
+    iterations: int,
+) -> Float[Tensor, "k h w"]:
+    """One image at a time: all share the list of neighbours, and the weights of one fit the memory."""
+    step = regular_rows(neighbours, _weights(image, dilations)[0].flatten(1).T)
+    values = mask.flatten(1).T.contiguous()
     for _ in range(iterations):
-        total = torch.zeros_like(refined)
-        for index, neighbour in enumerate(_neighbours(refined, dilations)):
-            total.addcmul_(neighbour, weights[:, index, None])
-        refined = total
-    return refined.detach().to(masks.dtype)
+        values = step @ values
+    return values.T.reshape(mask.shape)
 
 
 @torch.no_grad()
@@ -131,6 +149,17 @@ def _with_background(scores: Float[Tensor, "b t h w"], background: float) -> Flo
 
 def _resized(maps: Float[Tensor, "b k h w"], size: tuple[int, int]) -> Float[Tensor, "b k h2 w2"]:
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+
+
+def _neighbour_places(height: int, width: int, dilations: Sequence[int]) -> Int[Tensor, "hw n"]:
+    """Row-major places of the neighbours of every pixel, replicated at the border, in the order of ``_neighbours``."""
+    rows, columns = torch.arange(height)[:, None], torch.arange(width)[None]
+    places = [
+        ((rows + dy * dilation).clamp(0, height - 1) * width + (columns + dx * dilation).clamp(0, width - 1)).int()
+        for dilation in dilations
+        for dy, dx in _DIRECTIONS
+    ]
+    return torch.stack(places, dim=-1).flatten(0, 1)
 
 
 def _neighbours(maps: Float[Tensor, "b k h w"], dilations: Sequence[int]) -> Iterator[Tensor]:

@@ -125,3 +125,35 @@ def test_the_exact_sum_is_the_recorded_value_times_the_lattice_constant(golden: 
     assert loss.item() == pytest.approx(1.77 * case["c0_out_loss"].item(), rel=0.03)
     recorded = torch.from_numpy(case["c0_out_grad_logit"])
     assert F.cosine_similarity(gradient.flatten(), recorded.flatten(), dim=0).item() > 0.98
+
+
+def _photograph(side: int) -> torch.Tensor:
+    """Patches of smooth colour with a little noise."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(1, 3, side // 8, side // 8, generator=generator)
+    smooth = F.interpolate(coarse, size=(side, side), mode="bicubic").clamp(0, 1)
+    return (255 * smooth + 4 * torch.randn(1, 3, side, side, generator=generator)).clamp(0, 255)
+
+
+def test_the_lattice_is_near_the_exact_sum() -> None:
+    images = _photograph(64)
+    generator = torch.Generator().manual_seed(1)
+    coarse = 2 * torch.randn(1, 5, 8, 8, generator=generator)
+    logits = F.interpolate(coarse, size=(64, 64), mode="bilinear").requires_grad_()
+    labels = torch.randint(0, 5, (1, 64, 64), generator=generator).masked_fill(images[:, 0] > 128, 255)
+    losses = [dense_energy_loss(images, logits, labels, filtering=kind) for kind in ("exact", "lattice")]
+    exact, lattice = (torch.autograd.grad(loss, logits)[0].flatten() for loss in losses)
+    assert losses[1].item() == pytest.approx(losses[0].item(), rel=0.04)
+    assert F.cosine_similarity(exact, lattice, dim=0).item() > 0.985
+    assert lattice.norm().item() == pytest.approx(exact.norm().item(), rel=0.05)
+
+
+def test_the_lattice_of_a_flat_image_or_of_nothing_is_finite() -> None:
+    flat, logits = torch.full((1, 3, 6, 8), 40.0), torch.zeros(1, 2, 6, 8)
+    nowhere = torch.tensor([[0, 0, 0, 0]])
+    labels = torch.zeros(1, 6, 8, dtype=torch.long)
+    exact, lattice = (
+        dense_energy_loss(flat, logits, labels, weight=1.0, filtering=kind).item() for kind in ("exact", "lattice")
+    )
+    assert lattice == pytest.approx(exact, rel=0.05)
+    assert dense_energy_loss(flat, logits, labels, boxes=nowhere, filtering="lattice").item() == 0

@@ -6,6 +6,7 @@ from medwsss.data.sample import Batch
 from medwsss.labels import LabelSet
 from medwsss.methods import build_method
 from medwsss.methods.unia import UniA, at_tokens
+from medwsss.models.encoder import Features, VitEncoder
 
 LABELS = LabelSet("two", ("first", "second"))
 
@@ -175,3 +176,51 @@ def test_labels_at_tokens_are_those_of_the_token_centre() -> None:
     labels[0, :2, 2:] = 255
     expected = torch.tensor([[[0, 255], [0, 0]]])
     assert torch.equal(at_tokens(labels, torch.zeros(1, 1, 2, 2)), expected)
+
+
+# --- The same, faster ------------------------------------------------------------------------------------------------
+
+
+def test_the_view_of_the_losses_stands_for_scale_1_without_changing_a_seed() -> None:
+    method, batch = unia(), random_batch()
+    with torch.no_grad():
+        seen = method._score_maps(batch.images)
+    plain, shared = method.seeds(batch), method.seeds(batch, seen)
+    torch.testing.assert_close(shared.final, plain.final, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(shared.auxiliary, plain.auxiliary, atol=1e-6, rtol=1e-5)
+    assert not torch.equal(method.seeds(batch, tuple(-scores for scores in seen)).final, plain.final)  # it was used
+
+
+def test_a_view_that_training_layers_have_changed_is_not_shared() -> None:
+    for sections in ({"encoder": {"arguments": {"drop_path_rate": 0.5}}}, {"encoder": {"stem": "convolutional"}}):
+        config = tiny_run_config(**sections, method={"name": "unia", "cam": {"scales": [1.0]}})
+        method, batch = build_method(config, LABELS), random_batch()
+        assert not method.encoder.same_in_training
+        noise = (torch.randn(2, 2, 4, 4), torch.randn(2, 2, 4, 4))
+        torch.testing.assert_close(method.seeds(batch, noise).final, method.seeds(batch).final)
+
+
+def test_between_refreshes_labels_come_from_the_view_of_the_losses(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    encoder = VitEncoder.forward
+
+    def counted(self: VitEncoder, images: torch.Tensor) -> Features:
+        calls.append(len(images))
+        return encoder(self, images)
+
+    monkeypatch.setattr(VitEncoder, "forward", counted)
+    method = unia(views={"every": 3})
+    counts = []
+    for at in (6, 7, 8, 9):
+        calls.clear()
+        assert set(step(method, at)) == ALL
+        counts.append(len(calls))
+    assert counts == [3, 1, 1, 3]  # the losses, mirror images, and scale 0.5
+
+
+def test_views_in_bfloat16_are_near_those_in_float32() -> None:
+    batch = random_batch(side=64)
+    full, half = unia(), unia(views={"precision": "bfloat16"})
+    exact, rounded = full.seeds(batch).auxiliary, half.seeds(batch).auxiliary
+    assert half.encoder.precision == "float32"
+    assert 0 < (exact - rounded).abs().max() < 0.05

@@ -53,7 +53,7 @@ def test_fully_uncertain_tokens_leave_no_trace_in_the_masked_features() -> None:
     changed = tokens.clone()
     changed[..., 1, 1] += 5.0
     gaussian = Gaussian(tokens, std)
-    before, after = network.masked(tokens, gaussian), network.masked(changed, gaussian)
+    before, after = network.masked(tokens, gaussian.std), network.masked(changed, gaussian.std)
     torch.testing.assert_close(before[..., :1, :], after[..., :1, :])  # as keys and values it vanished
 
 
@@ -64,4 +64,4 @@ def test_the_residual_adds_the_tokens() -> None:
     residual.load_state_dict(plain.state_dict())
     tokens = torch.rand(1, 4, 4, 4)
     gaussian = plain(tokens)
-    torch.testing.assert_close(residual.masked(tokens, gaussian), plain.masked(tokens, gaussian) + tokens)
+    torch.testing.assert_close(residual.masked(tokens, gaussian.std), plain.masked(tokens, gaussian.std) + tokens)

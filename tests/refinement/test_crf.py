@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from medwsss.refinement import permutohedral
+from medwsss import permutohedral
 from medwsss.refinement.crf import dense_crf
 
 OTHER_SETTINGS = {
@@ -116,7 +116,7 @@ def test_many_classes_are_filtered_in_parts_with_the_same_result(monkeypatch: py
 MEMORY_SCRIPT = """
 import resource, sys
 import torch
-from medwsss.refinement import permutohedral
+from medwsss import permutohedral
 from medwsss.refinement.crf import dense_crf
 
 def peak_mb():

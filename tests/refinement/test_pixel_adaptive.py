@@ -4,35 +4,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from benchmarks.plain import plain_refinement
 from torch import Tensor
 
 from medwsss.refinement.pixel_adaptive import pixel_adaptive_refinement, refined_pseudo_labels
 
 DILATIONS = (1, 2, 4, 8, 12, 24)
-
-
-def gathered(maps: Tensor, dilations: tuple[int, ...]) -> Tensor:
-    """All neighbours at once, (B, C, 8·dilations, h, w), by dilated convolution with one-hot kernels."""
-    batch, channels, height, width = maps.shape
-    kernels = torch.eye(9, dtype=maps.dtype).view(9, 1, 3, 3)[[0, 1, 2, 3, 5, 6, 7, 8]]
-    planes = maps.reshape(batch * channels, 1, height, width)
-    near_and_far = [F.conv2d(F.pad(planes, (d, d, d, d), mode="replicate"), kernels, dilation=d) for d in dilations]
-    return torch.cat(near_and_far, dim=1).view(batch, channels, -1, height, width)
-
-
-def plain_refinement(
-    images: Tensor, masks: Tensor, *, dilations: tuple[int, ...] = DILATIONS, iterations: int = 10
-) -> Tensor:
-    """The formula of methods §1 written down plainly, every neighbour of every mask in memory."""
-    neighbours = gathered(images, dilations)
-    std = neighbours.std(dim=2, keepdim=True)
-    colour = -(((neighbours - images[:, :, None]).abs() / (std + 1e-8) / 0.3) ** 2).mean(dim=1, keepdim=True)
-    distances = torch.tensor([d * step for d in dilations for step in [2**0.5, 1, 2**0.5, 1, 1, 2**0.5, 1, 2**0.5]])
-    position = -((distances / (distances.std() + 1e-8) / 0.3) ** 2).view(1, 1, -1, 1, 1)
-    weights = colour.softmax(dim=2) + 0.01 * position.softmax(dim=2).to(colour)
-    for _ in range(iterations):
-        masks = (gathered(masks, dilations) * weights).sum(dim=2)
-    return masks
 
 
 def plain_labels(images: Tensor, cams: Tensor, tags: Tensor, high: float, low: float, downscale: int) -> Tensor:

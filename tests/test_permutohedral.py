@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from medwsss.refinement.permutohedral import permutohedral_lattice
+from medwsss.permutohedral import permutohedral_lattice
 
 
 def exact_filter(features: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
