@@ -16,6 +16,8 @@ from benchmarks.step import bench_step
 from benchmarks.timing import Ratio
 from benchmarks.volumes import bench_metrics, bench_prediction, bench_reassembly, bench_start
 
+from medwsss.memory import keep_freed_memory
+
 PARTS: Mapping[str, Callable[[torch.device, int], list[Ratio]]] = {
     "step": bench_step,
     "par": bench_par,
@@ -57,6 +59,7 @@ def main() -> None:
     unknown = sorted(set(options.parts) - set(PARTS))
     if unknown:
         parser.error(f"no part {', '.join(unknown)}: choose from {', '.join(PARTS)}")
+    keep_freed_memory()  # as the command line does
     print(f"{machine(options.device)}; medians of up to {options.repeats} paired runs\n\n{HEADER}")
     ratios: list[Ratio] = []
     for part in options.parts or PARTS:

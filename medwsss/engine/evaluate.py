@@ -23,7 +23,7 @@ from medwsss.engine.clinical import clinical_numbers
 from medwsss.engine.overlay_maps import with_maps
 from medwsss.engine.workers import available_cores, spread
 from medwsss.errors import EvaluationError, MedwsssWarning
-from medwsss.labels import ACDC_TASKS, Task
+from medwsss.labels import ACDC_TASKS, BACKGROUND, Task
 from medwsss.metrics.confusion import confusion_matrices
 from medwsss.metrics.dice import volume_ml
 from medwsss.metrics.results import (
@@ -38,7 +38,7 @@ from medwsss.metrics.results import (
     OverlaySlice,
     Scores,
 )
-from medwsss.metrics.surface import SurfaceDistances, surface_distances
+from medwsss.metrics.surface import SurfaceDistances, bounding_box, surface_distances
 from medwsss.types import Image3D
 from medwsss.volumes.io import load_label_volume
 from medwsss.volumes.slicing import slices_of
@@ -147,10 +147,12 @@ def _labels(volume: Volume, codes: Task, name: str, case: Case) -> Any:
 
 def slice_matrices(pair: LabelPair, classes: int, device: torch.device) -> Int64[Tensor, "n k k"]:
     """A confusion matrix for every slice, counted on ``device``, returned on the CPU; their sum is the volume's."""
-    predicted, true = (
-        torch.from_numpy(slices_of(volume).array).to(device) for volume in (pair.prediction, pair.reference)
-    )
-    return confusion_matrices(predicted, true, classes=classes).cpu()
+    predicted, true = slices_of(pair.prediction).array, slices_of(pair.reference).array
+    box = (slice(None), *bounding_box((predicted | true).any(axis=0)))
+    inside = (torch.from_numpy(np.ascontiguousarray(array[box])).to(device) for array in (predicted, true))
+    matrices = confusion_matrices(*inside, classes=classes).cpu()
+    matrices[:, BACKGROUND, BACKGROUND] += predicted[0].size - predicted[0][box[1:]].size  # where both are empty
+    return matrices
 
 
 # --- Tables ----------------------------------------------------------------------------------------------------------
@@ -167,9 +169,10 @@ def case_table(
 
 def _surfaces(pairs: Sequence[LabelPair], classes: int, index: int) -> list[SurfaceDistances]:
     """Of each class of one volume; numpy alone, so that a forked process may do it."""
-    prediction, reference = pairs[index].prediction.array, pairs[index].reference
+    prediction, reference = pairs[index].prediction.array, pairs[index].reference.array
+    box, spacing_mm = bounding_box(prediction | reference), pairs[index].reference.spacing_mm
     return [
-        surface_distances(prediction == label, reference.array == label, spacing_mm=reference.spacing_mm)
+        surface_distances(prediction[box] == label, reference[box] == label, spacing_mm=spacing_mm)
         for label in range(1, classes + 1)
     ]
 

@@ -129,10 +129,18 @@ class UniA(Method):
         They are normalised within the image, so that activation in the padding moves no threshold. ``seen`` are score
         maps of the batch; they stand for the view at scale 1, unless training layers had changed them.
         """
-        shared = seen if self.encoder.same_in_training else None
+        shown = batch.image_labels.any(dim=0).nonzero()[:, 0]  # maps of other classes would be cleared
+        shared = tuple(scores[:, shown] for scores in seen) if seen and self.encoder.same_in_training else None
+
+        def scores_of_shown(images: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, ...]:
+            return tuple(scores[:, shown] for scores in self._score_maps(images))
+
+        whole = batch.images.new_zeros(len(batch.images), batch.image_labels.shape[1], *batch.images.shape[2:])
+        if len(shown) == 0:
+            return Seeds(whole, whole)
         with evaluating(self), self.encoder.at_precision(self.config.views.precision):
-            heads = multi_scale_cams(self._score_maps, batch.images, scales=self.config.cam.scales, straight=shared)
-        return self._as_seeds(batch, heads)
+            heads = multi_scale_cams(scores_of_shown, batch.images, scales=self.config.cam.scales, straight=shared)
+        return self._as_seeds(batch, tuple(whole.index_copy(1, shown, maps) for maps in heads))
 
     @torch.no_grad()
     def _seeds_of(self, batch: Batch, seen: tuple[Tensor, Tensor]) -> Seeds:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from scipy import ndimage
 from scipy.spatial import KDTree
 
@@ -42,7 +42,7 @@ def surface_distances(
     if not prediction.any() or not reference.any():
         value = math.inf if prediction.any() or reference.any() else math.nan
         return SurfaceDistances(value, value)
-    box = _bounding_box(prediction | reference)
+    box = bounding_box(prediction | reference)
     predicted, true = _surface(prediction[box]), _surface(reference[box])
     sparse = np.count_nonzero(predicted) + np.count_nonzero(true) < SPARSE * predicted.size
     distances_mm = searched_distances_mm if sparse else filled_distances_mm
@@ -52,13 +52,16 @@ def surface_distances(
     return SurfaceDistances(hd95, float(np.concatenate([forth, back]).mean()))
 
 
-def _bounding_box(mask: Bool[np.ndarray, "*grid"]) -> tuple[slice, ...]:
-    """Of a mask that is not empty, axis by axis on what the axes before have left."""
+def bounding_box(mask: Shaped[np.ndarray, "*grid"]) -> tuple[slice, ...]:
+    """The smallest box around all that is not 0; empty on every axis where all is 0.
+
+    Axis by axis, on what the axes before have left.
+    """
     box: tuple[slice, ...] = ()
     for axis in range(mask.ndim):
         others = tuple(other for other in range(mask.ndim) if other != axis)
         filled = np.flatnonzero(mask[box].any(axis=others))
-        box += (slice(int(filled[0]), int(filled[-1]) + 1),)
+        box += (slice(int(filled[0]), int(filled[-1]) + 1) if len(filled) else slice(0, 0),)
     return box
 
 

@@ -50,6 +50,15 @@ class Case:
         generator = torch.Generator().manual_seed(0)
         self.method.training_step(self.batch, step=self.last_step, generator=generator).total.backward()
 
+    def labels(self) -> Tensor:
+        """The pseudo-labels of the step."""
+        with torch.no_grad():
+            terms = self.method.training_step(
+                self.batch, step=self.last_step, generator=torch.Generator().manual_seed(0)
+            )
+        assert terms.maps.pseudo_labels is not None
+        return terms.maps.pseudo_labels
+
     @torch.no_grad()
     def forward(self) -> Tensor:
         """One forward pass of the encoder."""
@@ -66,11 +75,18 @@ def bench_step(device: torch.device, repeats: int) -> list[Ratio]:
     case = Case.on_voc(device)
     plain: tuple[str, Run] = ("one plain forward and backward of the encoder", case.plain)
     forward: tuple[str, Run] = ("one forward of the encoder without gradient", case.forward)
+    rounded = Case.on_voc(device, method={"views": {"precision": "bfloat16"}})
+    rounded.method.load_state_dict(case.method.state_dict())
+    share = f"{100 * float((case.labels() == rounded.labels()).float().mean()):.2f} % of labels unchanged"
     few = max(1, repeats // 2)
     return [
         compared(
             "train_step_over_plain", f"UniA step, {case.title}",
             ours=case.step, yardstick=plain, repeats=few, device=device, memory=True,
+        ),
+        compared(
+            "train_step_bfloat16_views_over_plain", f"the same, views in bfloat16, {share}",
+            ours=rounded.step, yardstick=plain, repeats=few, device=device,
         ),
         compared(
             "cams_over_forward", "CAMs of scales 1, 0.5, 0.75, 1.5 with flips",

@@ -76,7 +76,7 @@ def peak_mib(run: Run, device: torch.device) -> float | None:
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
     if sys.platform != "linux":
         return None
-    ctypes.CDLL(None).malloc_trim(0)  # else what earlier runs have freed would not count
+    ctypes.CDLL(None).malloc_trim(0)  # else what earlier runs have freed and the process keeps would not count
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     before = _resident_kib("VmRSS")
     run()
