@@ -13,7 +13,7 @@ import torch
 from benchmarks.addons import bench_addons
 from benchmarks.refinement import bench_crf, bench_fsl, bench_par
 from benchmarks.step import bench_step
-from benchmarks.timing import Ratio
+from benchmarks.timing import Ratio, release_memory
 from benchmarks.volumes import bench_metrics, bench_prediction, bench_reassembly, bench_start
 
 from medwsss.memory import keep_freed_memory
@@ -63,6 +63,7 @@ def main() -> None:
     print(f"{machine(options.device)}; medians of up to {options.repeats} paired runs\n\n{HEADER}")
     ratios: list[Ratio] = []
     for part in options.parts or PARTS:
+        release_memory()
         for ratio in PARTS[part](options.device, options.repeats):
             print(line(ratio), flush=True)
             ratios.append(ratio)

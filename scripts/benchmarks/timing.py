@@ -68,7 +68,7 @@ def paired_medians(runs: Mapping[str, Run], repeats: int, device: torch.device) 
 
 def peak_mib(run: Run, device: torch.device) -> float | None:
     """What a run adds at most to the memory, of the GPU or resident (Linux), in MiB; None where nothing can tell."""
-    gc.collect()
+    release_memory()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
@@ -76,11 +76,18 @@ def peak_mib(run: Run, device: torch.device) -> float | None:
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
     if sys.platform != "linux":
         return None
-    ctypes.CDLL(None).malloc_trim(0)  # else what earlier runs have freed and the process keeps would not count
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     before = _resident_kib("VmRSS")
     run()
     return (_resident_kib("VmHWM") - before) / 1024
+
+
+def release_memory() -> None:
+    """Give back what earlier runs have freed: it would hide what the next one takes, and slow down forks."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def _resident_kib(key: str) -> int:

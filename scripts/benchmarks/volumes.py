@@ -70,7 +70,7 @@ def bench_metrics(device: torch.device, repeats: int, *, volumes: int = 50) -> l
             f"metrics of {volumes} volumes of 256×256×10, 3 classes",
             ours=partial(our_metrics, pairs, device),
             yardstick=("MONAI's functions, one volume at a time", partial(monai_metrics, pairs)),
-            repeats=max(1, repeats // 2),
+            repeats=repeats,
             device=device,
         )
     ]

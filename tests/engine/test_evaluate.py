@@ -9,12 +9,15 @@ import torch
 from fakes.acdc import FakePatient, fake_patients, mask, volume, write_acdc
 
 from medwsss.data.acdc import reference_masks
-from medwsss.engine.cases import pair_cases
-from medwsss.engine.evaluate import evaluate_cases
+from medwsss.engine.cases import Case, pair_cases
+from medwsss.engine.evaluate import LabelPair, evaluate_cases, slice_matrices
 from medwsss.errors import EvaluationError, VolumeError
-from medwsss.labels import OWN_TASK
+from medwsss.labels import ACDC_TASKS, OWN_TASK
+from medwsss.metrics.confusion import confusion_matrix
 from medwsss.metrics.results import MEAN_OF_CLASSES, METRICS, PER_CASE, PER_CASE_COLUMNS, PER_SLICE, POOLED, Evaluation
 from medwsss.volumes.io import load_label_volume, save_volume
+from medwsss.volumes.slicing import slices_of
+from medwsss.volumes.volume import Volume
 
 CPU = torch.device("cpu")
 PATIENTS = fake_patients(3)
@@ -23,6 +26,10 @@ PATIENTS = fake_patients(3)
 def evaluated(predictions: Path, truth: Path, task: str = "multi", *, baselines: bool = False) -> Evaluation:
     pairing = pair_cases(predictions, truth, task=task)
     return evaluate_cases(pairing.cases, pairing.task, device=CPU, resamples=50, baselines=baselines)
+
+
+def on_grid(array: np.ndarray) -> Volume:
+    return Volume(array, (1.0, 1.0, 8.0), np.diag([1.0, 1.0, 8.0, 1.0]))
 
 
 @pytest.fixture
@@ -191,3 +198,16 @@ def test_counts_on_the_gpu_are_those_of_the_cpu(acdc: Path, shifted: Path) -> No
         for name in ("cuda", "cpu")
     )
     assert on_gpu.scores == on_cpu.scores
+
+
+@pytest.mark.parametrize("labelled", [(), (0,), (0, 1)], ids=["nothing", "a corner", "two corners"])
+def test_counts_around_the_labels_are_those_of_the_whole_volume(labelled: tuple[int, ...]) -> None:
+    rng, arrays = np.random.default_rng(0), np.zeros((2, 12, 9, 4), np.uint8)
+    for index in labelled:
+        arrays[index, 2 * index : 5, 3:7, 1:] = rng.integers(0, 4, (5 - 2 * index, 4, 3))
+    case = Case("", "", Path(), Path(), ACDC_TASKS["multi"], ACDC_TASKS["multi"])
+    pair = LabelPair(case, *(on_grid(array) for array in arrays))
+    predicted, true = (torch.from_numpy(slices_of(on_grid(array)).array) for array in arrays)
+    plain = torch.stack([confusion_matrix(p, t, classes=4) for p, t in zip(predicted, true, strict=True)])
+    assert torch.equal(slice_matrices(pair, 4, CPU), plain)
+    assert plain.sum() == arrays[0].size

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from fakes.networks import random_batch, tiny_run_config
@@ -224,3 +226,23 @@ def test_views_in_bfloat16_are_near_those_in_float32() -> None:
     exact, rounded = full.seeds(batch).auxiliary, half.seeds(batch).auxiliary
     assert half.encoder.precision == "float32"
     assert 0 < (exact - rounded).abs().max() < 0.05
+
+
+def test_maps_of_classes_that_no_image_shows_are_left_out_without_changing_the_others() -> None:
+    method, batch = unia(), random_batch()
+    both, first, none = (
+        method.seeds(replace(batch, image_labels=torch.tensor([tags, tags])))
+        for tags in ([1.0, 1.0], [1.0, 0.0], [0.0, 0.0])
+    )
+    for head in ("final", "auxiliary"):
+        whole, part, nothing = (getattr(seeds, head) for seeds in (both, first, none))
+        assert whole[:, 1].any()
+        assert torch.equal(part, torch.stack([whole[:, 0], torch.zeros(2, 32, 32)], dim=1))
+        assert torch.equal(nothing, torch.zeros(2, 2, 32, 32))
+
+
+def test_views_mask_as_the_step_does_without_the_mean_of_the_gaussian(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, images = unia(), random_batch().images
+    expected = method.classifier.score_map(method._infer(method.encoder(images)).final)
+    monkeypatch.setattr(method.uncertainty.mean, "forward", None)
+    assert torch.equal(method._score_maps(images)[0], expected)
