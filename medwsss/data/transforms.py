@@ -1,22 +1,11 @@
 """From native slices to what a network sees, and back: resampling, grey levels, channels, augmentation (MONAI)."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int, Integer, Shaped
-from monai.transforms import (
-    Affine,
-    Compose,
-    RandAdjustContrast,
-    RandFlip,
-    RandomizableTransform,
-    RandScaleIntensity,
-    RandSpatialCrop,
-    Resize,
-    SpatialPad,
-)
 from torch import Tensor
 from torch.nn import functional
 
@@ -35,6 +24,8 @@ def working_slices(volume: Volume, grid: GridConfig, *, name: str = "volume") ->
     Raises:
         ValueError: the volume has a time axis or voxels that are not finite.
     """
+    from medwsss.data.monai_steps import resized  # noqa: PLC0415  # loading MONAI takes seconds
+
     stack = slices_of(volume)
     native = stack.array.astype(np.float32)
     if not np.isfinite(native).all():
@@ -46,8 +37,7 @@ def working_slices(volume: Volume, grid: GridConfig, *, name: str = "volume") ->
         max(1, round(pixels * native_mm / grid.spacing_mm))
         for pixels, native_mm in zip(scaled.shape[1:], stack.spacing_mm, strict=True)
     ]
-    resized = Resize(size, mode="bilinear", anti_aliasing=True)(torch.from_numpy(scaled))
-    return np.asarray(_plain(resized).clamp(0.0, 1.0))
+    return np.asarray(resized(torch.from_numpy(scaled), size).clamp(0.0, 1.0))
 
 
 def grey_levels(stack: Float32[np.ndarray, "n h w"], percentiles: Sequence[float]) -> Float32[np.ndarray, "n h w"]:
@@ -114,18 +104,11 @@ class TrainingTransform:
     """
 
     def __init__(self, grid: GridConfig, augmentation: AugmentationConfig) -> None:
+        from medwsss.data.monai_steps import map_steps, slice_steps  # noqa: PLC0415  # loading MONAI takes seconds
+
         self._crop = grid.crop
-        padding = SpatialPad((grid.crop, grid.crop), method="symmetric")
-        self._steps = Compose(
-            [
-                *_geometry(grid, augmentation, mode="bilinear"),
-                RandAdjustContrast(prob=1.0, gamma=augmentation.gamma),
-                RandScaleIntensity(augmentation.intensity_scale, prob=1.0),
-                padding,
-            ]
-        )
-        # Compose seeds its random steps in their order, so geometry draws the same whatever comes after it
-        self._map_steps = Compose([*_geometry(grid, augmentation, mode="nearest"), padding])
+        self._steps = slice_steps(grid, augmentation)
+        self._map_steps = map_steps(grid, augmentation)
 
     def __call__(
         self, image: Float32[np.ndarray, "3 h w"], seed: int
@@ -135,7 +118,7 @@ class TrainingTransform:
         Raises:
             ValueError: ``seed`` is negative.
         """
-        augmented = _applied(self._steps, image, seed).clamp(0.0, 1.0)
+        augmented = self._steps(image, _checked(seed)).clamp(0.0, 1.0)
         top, bottom = _centred(image.shape[1], self._crop)
         left, right = _centred(image.shape[2], self._crop)
         return augmented, torch.tensor([top, bottom, left, right])
@@ -150,43 +133,13 @@ class TrainingTransform:
         Raises:
             ValueError: ``seed`` is negative.
         """
-        return _applied(self._map_steps, maps, seed)
+        return self._map_steps(maps, _checked(seed))
 
 
-def _geometry(grid: GridConfig, augmentation: AugmentationConfig, *, mode: str) -> Iterator[Callable[[Tensor], Tensor]]:
-    """The steps that move pixels."""
-    yield RandFlip(augmentation.flip_probability, spatial_axis=0)
-    yield RandFlip(augmentation.flip_probability, spatial_axis=1)
-    yield _RandSimilarity(augmentation.rotation_degrees, augmentation.zoom, mode=mode)
-    yield RandSpatialCrop((grid.crop, grid.crop), random_center=True, random_size=False)
-
-
-def _applied(steps: Compose, image: Float32[np.ndarray, "c h w"], seed: int) -> Float32[Tensor, "c crop crop"]:
+def _checked(seed: int) -> int:
     if seed < 0:
         raise ValueError(f"seed must not be negative, it is {seed}")
-    steps.set_random_state(seed=seed)
-    return _plain(steps(torch.from_numpy(np.array(image))))
-
-
-class _RandSimilarity(RandomizableTransform):  # type: ignore[misc]  # MONAI has no types
-    """Rotation and magnification about the centre in one resampling; MONAI's own would stretch the axes apart.
-
-    The logarithm of the magnification is uniform, so that 0.8 and 1.25 are equally likely.
-    """
-
-    def __init__(self, rotation_degrees: float, zoom: tuple[float, float], *, mode: str) -> None:
-        super().__init__(prob=1.0)
-        self._mode = mode
-        self._rotation = np.deg2rad(rotation_degrees)
-        self._log_zoom = np.log(zoom)
-
-    def __call__(self, image: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
-        angle = self.R.uniform(-self._rotation, self._rotation)
-        shrink = float(np.exp(-self.R.uniform(*self._log_zoom)))  # MONAI maps output to input
-        moved = Affine(
-            rotate_params=angle, scale_params=(shrink, shrink), mode=self._mode, padding_mode="zeros", image_only=True
-        )(image)
-        return _plain(moved)
+    return seed
 
 
 def _resampled(slices: Shaped[np.ndarray, "n h w"], size: tuple[int, int]) -> Shaped[np.ndarray, "n rows columns"]:
@@ -201,11 +154,6 @@ def _nearest(length: int, wanted: int) -> Integer[np.ndarray, " wanted"]:
     """The pixels whose centres are nearest when ``length`` pixels become ``wanted``; the field of view stays."""
     # the centre of pixel i lies at (i + 1/2) length / wanted; whole numbers round exactly
     return (2 * np.arange(wanted) + 1) * length // (2 * wanted)
-
-
-def _plain(image: Tensor) -> Tensor:
-    """The tensor itself, without the meta data that MONAI attaches."""
-    return image.as_subclass(Tensor)
 
 
 def _centred(length: int, crop: int) -> tuple[int, int]:

@@ -4,7 +4,6 @@ import math
 
 import torch.nn.functional as F
 from jaxtyping import Float
-from monai.networks.nets import UNet
 from torch import Tensor, nn
 
 from medwsss.config.encoder import EncoderConfig
@@ -23,6 +22,8 @@ class UNetSegmenter(nn.Module):
 
     def __init__(self, config: UNetConfig, num_classes: int) -> None:
         """``num_classes`` counts the background."""
+        from monai.networks.nets import UNet  # noqa: PLC0415  # loading MONAI takes seconds
+
         super().__init__()
         halvings = len(config.channels) - 1
         self.unet = UNet(

@@ -32,3 +32,12 @@ def test_every_command_explains_itself(command: str) -> None:
     answer = medwsss(command, "--help")
     assert answer.code == 0
     assert "--" in answer.out
+
+
+def test_what_predict_starts_with_leaves_monai_for_the_first_volume() -> None:
+    code = (
+        "import sys, medwsss.engine.predict, medwsss.engine.run_folder, medwsss.methods;"
+        " print({'monai', 'matplotlib', 'SimpleITK'} & set(sys.modules))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert answer.stdout.strip() == "set()"
