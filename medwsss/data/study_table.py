@@ -128,7 +128,8 @@ def study_tags(table: StudyTable, classes: Sequence[str] = ()) -> StudyTags:
     missing = [name for name in found if name.lower() not in named]
     if missing:
         raise ImageLabelsError(
-            f"{table.path} has no column {', '.join(missing)}: each class needs one, or a column classes"
+            f"{table.path} has no column {', '.join(missing)}: each class of data.classes needs one,"
+            " or a column classes"
         )
     seen = {row.where: _column_tags(row.cells, found, row.where) for row in table.rows}
     told = {name.lower() for name in found}
