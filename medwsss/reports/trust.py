@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pandas as pd
 
-from medwsss.metrics.quality import rank_correlation, risk_coverage
 from medwsss.metrics.results import Evaluation
+from medwsss.metrics.trust import rank_correlation, risk_coverage
 from medwsss.reports.figures import FAINT, INK, axis_labels, panels, png, titled
 from medwsss.reports.tables import number
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from medwsss.data.acdc import reference_masks
-from medwsss.metrics.quality import expected_dice, gaps, rank_correlation, risk_coverage, unwrapped_share
+from medwsss.metrics.quality import expected_dice, gaps, unwrapped_share
+from medwsss.metrics.trust import rank_correlation, risk_coverage
 from medwsss.volumes.io import load_label_volume
 from medwsss.volumes.slicing import slices_of
 
