@@ -9,8 +9,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 def keep_freed_memory() -> None:
     """Let glibc keep what is freed for the next tensor; elsewhere nothing happens.
 
-    By default it returns blocks above 32 MiB to the system at once, and each page of the next one costs a fault: about
-    a tenth of a training step on a CPU, more with large images.
+    By default it returns blocks above 32 MiB to the system at once, and each page of the next one costs a fault, which
+    slows training on a CPU down where images are large.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -155,6 +155,11 @@ def _tell_found_phases(entries: Iterable[Entry]) -> None:
 
 
 def entry_set(entries: Sequence[Entry], root: Path) -> StudySet:
+    """The studies that entries make up, by patient, and the masks that their lines list.
+
+    Raises:
+        DatasetError: a mask is missing, or lines contradict each other about a patient.
+    """
     by_patient: dict[str, list[Entry]] = {}
     for entry in entries:
         by_patient.setdefault(entry.patient, []).append(entry)

@@ -55,7 +55,7 @@ def pixel_adaptive_refinement(
     refined = at_least_float32("masks", masks)
     if masks.shape[2:] != images.shape[2:]:
         refined = F.interpolate(refined, size=images.shape[2:], mode="bilinear", align_corners=True)
-    neighbours = _neighbour_places(refined.shape[2], refined.shape[3], dilations).to(refined.device)
+    neighbours = _neighbour_places(refined, dilations)
     walked = [
         _refined(image, mask, neighbours, dilations, iterations)
         for image, mask in zip(images.to(refined.dtype)[:, None], refined, strict=True)
@@ -151,9 +151,11 @@ def _resized(maps: Float[Tensor, "b k h w"], size: tuple[int, int]) -> Float[Ten
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
 
-def _neighbour_places(height: int, width: int, dilations: Sequence[int]) -> Int[Tensor, "hw n"]:
+def _neighbour_places(like: Float[Tensor, "b k h w"], dilations: Sequence[int]) -> Int[Tensor, "hw n"]:
     """Row-major places of the neighbours of every pixel, replicated at the border, in the order of ``_neighbours``."""
-    rows, columns = torch.arange(height)[:, None], torch.arange(width)[None]
+    height, width = like.shape[2:]
+    rows = torch.arange(height, device=like.device)[:, None]
+    columns = torch.arange(width, device=like.device)[None]
     places = [
         ((rows + dy * dilation).clamp(0, height - 1) * width + (columns + dx * dilation).clamp(0, width - 1)).int()
         for dilation in dilations

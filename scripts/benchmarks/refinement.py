@@ -1,4 +1,4 @@
-"""Refinement beside its plain forms: PAR, the similarity loss, the CRF, and affinity beside one encoder pass."""
+"""PAR, the similarity loss and the CRF beside their plain forms."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""A training step of UniA, its views, and its refinement and losses, beside passes of the bare encoder."""
+"""A training step of UniA, and its views, beside passes of the bare encoder."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -96,3 +96,18 @@ def test_images_and_score_maps_of_wrong_shape_are_refused() -> None:
         inspect.unwrap(multi_scale_cams)(lambda batch: (batch,), torch.rand(3, 8, 8), scales=(1,))
     with pytest.raises(ValueError, match="score_maps"):
         multi_scale_cams(lambda batch: (batch[:1],), torch.rand(1, 3, 8, 8), scales=(1,))
+
+
+def test_score_maps_that_are_known_already_stand_for_the_straight_view() -> None:
+    images, sizes = torch.rand(2, 3, 8, 10, generator=torch.Generator().manual_seed(0)), []
+
+    def score_maps(batch: torch.Tensor) -> tuple[torch.Tensor]:
+        sizes.append(len(batch))
+        return (batch[:, :2] - 0.5 + 0.1 * torch.arange(batch.shape[-1]),)  # not the same for a mirror image
+
+    (plain,) = multi_scale_cams(score_maps, images, scales=(1, 0.5))
+    known = score_maps(images)
+    sizes.clear()
+    (shared,) = multi_scale_cams(score_maps, images, scales=(1, 0.5), straight=known)
+    assert torch.equal(shared, plain)
+    assert sizes == [2, 4]
