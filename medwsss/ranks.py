@@ -58,6 +58,11 @@ def mean_over_ranks(values: Tensor) -> Tensor:
     return values.detach() if ranks() == 1 else _summed(values) / ranks()
 
 
+def in_any_rank(flag: bool, device: torch.device) -> bool:
+    """Whether the flag is set in at least one process."""
+    return flag if ranks() == 1 else bool(_summed(torch.tensor(float(flag), device=device)))
+
+
 def own_rows(draw: Callable[[int], Tensor], count: int) -> Tensor:
     """Of a draw for all images of a batch, the ``count`` rows of this process: the same as one process would have."""
     return draw(count * ranks())[rank() * count : (rank() + 1) * count]

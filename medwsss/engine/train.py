@@ -26,7 +26,7 @@ from medwsss.engine.seeding import BagDraws, BatchDraws, derived_generator, deri
 from medwsss.engine.training_time import training_seconds, write_training_time
 from medwsss.errors import MedwsssError, MedwsssWarning, TrainingError
 from medwsss.methods.method import Learner, Shown
-from medwsss.ranks import mean_over_ranks, rank, ranks
+from medwsss.ranks import in_any_rank, mean_over_ranks, rank, ranks
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def train(
     """Train to the configured number of iterations, from the last checkpoint with ``resume``.
 
     Every draw follows from the seed and the step, so a resumed run repeats what an uninterrupted one would have done.
-    Ctrl-C lets the iteration end and writes the last checkpoint before ``KeyboardInterrupt`` goes on; a second Ctrl-C
-    stops at once, with the checkpoint there was. With each last checkpoint goes the time that training has taken so
+    Ctrl-C or SIGTERM lets the iteration end and writes the last checkpoint before ``KeyboardInterrupt`` goes on; a
+    second one stops at once, with the checkpoint there was. With each last checkpoint goes the time that training has taken so
     far, over all its parts. Without ``validate`` no checkpoint is the best one.
 
     Under ``torchrun`` every process learns from its part of each batch, and all of them hold the same weights; the
@@ -118,12 +118,11 @@ def train(
                 observer.on_pictures(state.step, pictured, _explained(learner, pictured, device, step))
             if validate is not None and _due(state.step, settings.validate_every, settings.iterations):
                 state = _validated(learner, optimiser, validate, observer, run, state)
-            if rank() == 0 and (
-                interruption.requested or _due(state.step, settings.checkpoint_every, settings.iterations)
-            ):
+            stopped = in_any_rank(interruption.requested, device)
+            if rank() == 0 and (stopped or _due(state.step, settings.checkpoint_every, settings.iterations)):
                 save_checkpoint(run.checkpoint("last"), learner, optimiser, state)
                 write_training_time(run, state.step, earlier + time.monotonic() - started)
-            if interruption.requested:
+            if stopped:
                 raise KeyboardInterrupt
     return state
 

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +15,25 @@ from fakes.acdc import fake_patients, write_acdc
 from fakes.command_line import tiny_config_file
 from safetensors.torch import load_file
 
+from medwsss.engine.checkpoint import read_state
 from medwsss.volumes.io import load_label_volume
 
 pytestmark = pytest.mark.slow
 
 
-def medwsss(processes: int, *arguments: object) -> subprocess.CompletedProcess[str]:
+def started(processes: int, *arguments: object) -> subprocess.Popen[str]:
     """The command line in so many processes."""
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "medwsss"]
-    return subprocess.run(
-        [sys.executable, *launcher, *map(str, arguments)], capture_output=True, text=True, timeout=500,
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False,
+    return subprocess.Popen(
+        [sys.executable, *launcher, *map(str, arguments)], text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
+
+
+def medwsss(processes: int, *arguments: object) -> subprocess.CompletedProcess[str]:
+    with started(processes, *arguments) as command:
+        out, err = command.communicate(timeout=500)
+    return subprocess.CompletedProcess(command.args, command.returncode, out, err)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +82,27 @@ def test_a_run_folder_holds_the_same_files_whoever_wrote_them(base: Path) -> Non
 def test_a_run_of_two_goes_on_with_one(base: Path) -> None:
     answer = medwsss(1, "train", "--resume", base / "run-2", "--device", "cpu")
     assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_two_processes_stop_after_the_same_step(base: Path, tmp_path: Path, stop: signal.Signals) -> None:
+    config = tiny_config_file(
+        tmp_path,
+        data={"grid": {"crop": 32}, "task": "multi"},
+        training={"iterations": 100_000, "batch_size": 4, "validate_every": 100_000, "checkpoint_every": 100_000},
+    )
+    run = tmp_path / "run"
+    options = ("--root", base / "data", "--config", config, "--out", run, "--device", "cpu")
+    with started(2, "train", *options) as command:
+        for _ in range(1200):
+            if (run / "metrics.csv").is_file() and len((run / "metrics.csv").read_text().splitlines()) > 1:
+                break
+            time.sleep(0.1)
+        command.send_signal(stop)
+        _, err = command.communicate(timeout=120)
+    assert command.returncode != 0
+    assert f"stopped: continue with medwsss train --resume {run}" in err
+    assert read_state(run / "checkpoints" / "last.safetensors").step == pd.read_csv(run / "metrics.csv")["step"].max()
 
 
 def test_two_processes_predict_each_volume_once(base: Path) -> None:
