@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from benchmarks.addons import bench_addons
+from benchmarks.losses import bench_losses
 from benchmarks.refinement import bench_crf, bench_fsl, bench_par
 from benchmarks.step import bench_step
 from benchmarks.timing import Ratio, release_memory
@@ -27,6 +28,7 @@ PARTS: Mapping[str, Callable[[torch.device, int], list[Ratio]]] = {
     "fsl": bench_fsl,
     "crf": bench_crf,
     "step": bench_step,
+    "losses": bench_losses,
     "addons": bench_addons,
 }
 HEADER = "| What | Yardstick | Ours / yardstick | Speed-up | Peak memory, ours / yardstick |\n|---|---|---|---|---|"

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from medwsss.config.section import Place, Section
 
@@ -16,6 +16,8 @@ class EncoderConfig(Section):
     """Fetch timm's weights from the hub by name."""
     weights: Place | None = None
     """A local .safetensors or .pth file to load instead of the hub's, such as one of ``medwsss pretrain``."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """Checksum of the local file; another file is refused."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of timm.create_model, such as patch_size, depth, embed_dim, num_heads, drop_path_rate."""
     stem: Literal["linear", "convolutional"] = "linear"
@@ -30,3 +32,9 @@ class EncoderConfig(Section):
     """Indices of the blocks whose attention is averaged to the affinity (UniA, Eq. 11)."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16 runs the encoder in autocast; its output, the heads and all losses stay in float32."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "EncoderConfig":
+        if self.sha256 is not None and self.weights is None:
+            raise ValueError("sha256 is the checksum of a local file: give weights as well")
+        return self

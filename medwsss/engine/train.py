@@ -79,8 +79,8 @@ def train(
 
     Every draw follows from the seed and the step, so a resumed run repeats what an uninterrupted one would have done.
     Ctrl-C or SIGTERM lets the iteration end and writes the last checkpoint before ``KeyboardInterrupt`` goes on; a
-    second one stops at once, with the checkpoint there was. With each last checkpoint goes the time that training has taken so
-    far, over all its parts. Without ``validate`` no checkpoint is the best one.
+    second one stops at once, with the checkpoint there was. With each last checkpoint goes the time that training has
+    taken so far, over all its parts. Without ``validate`` no checkpoint is the best one.
 
     Under ``torchrun`` every process learns from its part of each batch, and all of them hold the same weights; the
     first alone writes, and is watched by an ``observer``. Losses that pool over a batch do so over all processes.

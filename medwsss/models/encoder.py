@@ -1,10 +1,6 @@
 """The only door to timm: encoders that give tokens, auxiliary tokens and, if they have it, their attention."""
 
 import math
-import os
-import socket
-import urllib.parse
-import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-import huggingface_hub
 import timm
 import torch
 import torch.nn.functional as F
@@ -26,6 +21,7 @@ from torch import Tensor, nn
 
 from medwsss.config.encoder import EncoderConfig
 from medwsss.errors import ConfigError, WeightsError
+from medwsss.models import hub
 from medwsss.models.weights import State, load_weights
 
 _PLAIN_TRANSFORMERS = ("vision_transformer", "vision_transformer_hybrid", "deit")
@@ -269,13 +265,9 @@ def _create_cnn(config: EncoderConfig) -> Any:
 
 def _create(config: EncoderConfig, arguments: dict[str, Any]) -> Any:
     from_hub = config.pretrained and config.weights is None
-    offline_advice = (
-        f"cannot fetch pretrained weights of '{config.name}' from the hub; where there is a network, download"
-        f" model.safetensors of {_hub_id(config.name)} and pass it with --weights FILE, or train without:"
-        " --set encoder.pretrained=false"
-    )
-    if from_hub and not (_is_cached(config.name) or _hub_answers()):
-        raise WeightsError(offline_advice)
+    repository = _repository(config.name)
+    if from_hub and not (hub.is_cached(repository) or hub.answers()):
+        raise WeightsError(hub.advice(config.name, repository))
     try:
         network = timm.create_model(config.name, pretrained=from_hub, **arguments)
     except (TypeError, AssertionError, KeyError) as error:
@@ -283,8 +275,14 @@ def _create(config: EncoderConfig, arguments: dict[str, Any]) -> Any:
     except Exception as error:  # the hub fails with the exceptions of its HTTP client
         if not from_hub:
             raise ConfigError(f"encoder '{config.name}' cannot be built: {error}") from None
-        raise WeightsError(offline_advice) from None
+        raise WeightsError(hub.advice(config.name, repository)) from None
     return network
+
+
+def _repository(name: str) -> str:
+    """Where the hub keeps the weights that timm would fetch."""
+    known = timm.models.get_pretrained_cfg(name) if timm.is_model(name) else None
+    return known.hf_hub_id if known and known.hf_hub_id else f"timm/{name}"
 
 
 def _map_size(cnn: Any, name: str) -> tuple[int, int]:
@@ -310,7 +308,7 @@ def _map_size(cnn: Any, name: str) -> tuple[int, int]:
 def _weights_note(config: EncoderConfig, network: nn.Module) -> str:
     """Loads the weights file where there is one; says where the weights come from."""
     if config.weights is not None:
-        return load_weights(network, config.weights, adapted=partial(_named_as_in, network))
+        return load_weights(network, config.weights, adapted=partial(_named_as_in, network), sha256=config.sha256)
     return f"weights: {config.name} from the timm hub" if config.pretrained else "weights: random initialisation"
 
 
@@ -327,27 +325,6 @@ def _drop_paths(network: nn.Module) -> tuple[tuple[DropPath, float], ...]:
     layers = [module for module in network.modules() if isinstance(module, DropPath)]
     highest = max((layer.drop_prob for layer in layers), default=0.0)
     return tuple((layer, layer.drop_prob / highest) for layer in layers if highest > 0)
-
-
-def _hub_id(name: str) -> str:
-    known = timm.models.get_pretrained_cfg(name) if timm.is_model(name) else None
-    return known.hf_hub_id if known and known.hf_hub_id else f"timm/{name}"
-
-
-def _is_cached(name: str) -> bool:
-    return isinstance(huggingface_hub.try_to_load_from_cache(_hub_id(name), "model.safetensors"), str)
-
-
-def _hub_answers() -> bool:
-    """Whether asking the hub makes sense: without this, its client retries for most of a minute when offline."""
-    if urllib.request.getproxies():
-        return True
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    try:
-        socket.getaddrinfo(urllib.parse.urlsplit(endpoint).hostname, 443)
-    except OSError:
-        return False
-    return True
 
 
 def _convolutional_stem(config: EncoderConfig) -> dict[str, Any]:

@@ -18,17 +18,22 @@ _ORIGIN = "medwsss"
 """Entry of a file's header that says what made it."""
 
 
-def load_weights(network: nn.Module, path: Path, *, adapted: Callable[[State], State]) -> str:
+def load_weights(
+    network: nn.Module, path: Path, *, adapted: Callable[[State], State], sha256: str | None = None
+) -> str:
     """Load weights from a local file; returns one line with its SHA-256 for the log and the run folder.
 
     Args:
         network: takes every tensor that it has a name for; the counters of batch normalisation may be missing.
         path: .safetensors or .pth file.
         adapted: turns the tensors of the file into those of the network, such as position embeddings of another size.
+        sha256: checksum of the only file to take; None takes any.
 
     Raises:
-        WeightsError: the file is missing, unreadable, holds code instead of tensors, or fits another network.
+        WeightsError: the file is missing, unreadable, not the one with that checksum, holds code instead of tensors, or
+            fits another network.
     """
+    checksum = _checksum(path, expected=sha256)
     try:
         state = adapted(_read_state(path))
     except (RuntimeError, ValueError, IndexError, KeyError, AttributeError):  # reshaping by name, before comparing
@@ -45,7 +50,7 @@ def load_weights(network: nn.Module, path: Path, *, adapted: Callable[[State], S
             f" (first: {example}); choose the encoder's name, stem and arguments that it was made with"
         )
     network.load_state_dict(own | {name: tensor for name, tensor in state.items() if name in own})
-    return f"weights: {path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}{_origin(path)}"
+    return f"weights: {path.name}, sha256 {checksum}{_origin(path)}"
 
 
 def save_weights(network: nn.Module, path: Path, *, origin: str) -> None:
@@ -58,6 +63,22 @@ def save_weights(network: nn.Module, path: Path, *, origin: str) -> None:
     path.write_bytes(safetensors.torch.save(tensors, metadata={_ORIGIN: origin}))
 
 
+def _checksum(path: Path, *, expected: str | None) -> str:
+    wanted = f" with SHA-256 {expected}" if expected else ""
+    if not path.is_file():
+        raise WeightsError(
+            f"no weights file at {path}: fetch the file{wanted} to that place, or pass another --weights"
+        )
+    try:
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"cannot read weights {path}: {error.strerror}") from None
+    if expected not in (None, found):
+        raise WeightsError(f"{path} has SHA-256 {found} but encoder.sha256 says {expected}: fetch the file again")
+    return found
+
+
 def _origin(path: Path) -> str:
     """What a file of ours says about itself."""
     if path.suffix != ".safetensors":
@@ -68,8 +89,6 @@ def _origin(path: Path) -> str:
 
 
 def _read_state(path: Path) -> State:
-    if not path.is_file():
-        raise WeightsError(f"no weights file at {path}")
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)

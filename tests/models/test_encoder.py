@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from medwsss.config.encoder import EncoderConfig
 from medwsss.errors import ConfigError, WeightsError
-from medwsss.models import encoder as encoder_module
+from medwsss.models import hub
 from medwsss.models.encoder import CnnEncoder, VitEncoder, build_encoder, has_attention
 from medwsss.models.weights import save_weights
 
@@ -138,10 +138,22 @@ def test_a_missing_weights_file_is_named(tmp_path: Path) -> None:
         tiny(weights=tmp_path / "nothing.pth")
 
 
+def test_only_the_file_with_the_expected_checksum_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file(tiny().vit.state_dict(), path)
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert tiny(weights=path, sha256=checksum).weights_note == f"weights: weights.safetensors, sha256 {checksum}"
+    with pytest.raises(WeightsError, match=f"has SHA-256 {checksum} but encoder.sha256 says {64 * '0'}"):
+        tiny(weights=path, sha256=64 * "0")
+    path.unlink()
+    with pytest.raises(WeightsError, match=f"weights.safetensors: fetch the file with SHA-256 {checksum}"):
+        tiny(weights=path, sha256=checksum)
+
+
 def test_offline_the_hub_gives_advice_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder_module, "_hub_answers", lambda: False)
-    monkeypatch.setattr(encoder_module, "_is_cached", lambda name: False)
-    with pytest.raises(WeightsError, match=r"timm/vit_base_patch16_224.*--weights FILE"):
+    monkeypatch.setattr(hub, "answers", lambda: False)
+    monkeypatch.setattr(hub, "is_cached", lambda repository: False)
+    with pytest.raises(WeightsError, match=r"timm/vit_base_patch16_224.*--weights FILE.*SHA-256"):
         VitEncoder(EncoderConfig(), image_size=224)
 
 
