@@ -127,8 +127,8 @@ def write_config(path: Path, *, root: Path, table: Path, classes: Sequence[str],
     import yaml
 
     from medwsss.config.loading import preset_layer
-    from medwsss.data.writing import written_whole
     from medwsss.errors import OutputError
+    from medwsss.writing import written_whole
 
     layer = preset_layer("folder", f"{method}-cpu")
     own = {"name": "folder", "root": str(root.absolute()), "tags": str(table.absolute()), "classes": list(classes)}

@@ -1,5 +1,6 @@
 """``medwsss predict``: segment volumes or photographs with a trained run."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -56,6 +57,8 @@ def predict(
     from medwsss.engine.predict import MAPS
     from medwsss.engine.processes import joined
     from medwsss.engine.run_folder import open_run
+    from medwsss.ranks import rank
+    from medwsss.writing import sole_writer
 
     chosen("checkpoint", checkpoint, ("last", "best"))
     maps = [chosen("map", name, MAPS) for name in save or []]
@@ -66,7 +69,7 @@ def predict(
         other = None if dataset == config.data.name else dataset
         photographs_only = {"--dataset": other, "--list": part, "--source": source, "--crf": crf, "--resume": resume}
         refuse_options("a run on volumes", photographs_only)
-        with joined(chosen_device) as found:
+        with joined(chosen_device) as found, sole_writer(out) if rank() == 0 else nullcontext():
             failed = predict_volumes(
                 folder, config, inputs, out, frames=chosen("frames", frames or "ed-es", ("ed-es", "all")), tags=tags,
                 maps=maps, checkpoint=checkpoint, device=found, overwrite=overwrite, also=also or [],
@@ -74,7 +77,7 @@ def predict(
     else:
         refuse_options("a run on photographs", {"--frames": frames, "--also": also})
         source = chosen("source", source or "decoder", ("decoder", "cams"))
-        with joined(chosen_device) as found:
+        with joined(chosen_device) as found, sole_writer(out) if rank() == 0 else nullcontext():
             failed = predict_photographs(
                 folder, config, inputs, out, dataset=dataset, part=part, tags=tags, source=source,
                 crf=crf or config.inference.crf.enabled, maps=maps, checkpoint=checkpoint, device=found,

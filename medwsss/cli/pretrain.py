@@ -1,6 +1,5 @@
 """``medwsss pretrain``: an encoder learns from the images of a data set alone, for ``medwsss train --weights``."""
 
-from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,6 +26,9 @@ def pretrain(
     out: Annotated[Path | None, typer.Option(help="Run folder to write.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     resume: Annotated[Path | None, typer.Option(help="Continue this run; all settings come from it.")] = None,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="With --resume, though config.yaml or the split has changed.")
+    ] = False,
 ) -> None:
     """Train the encoder without labels, tags or masks, and without a download; start train with its --weights.
 
@@ -46,11 +48,13 @@ def pretrain(
             raise ConfigError("--resume takes all settings from the run: leave the other options out")
         run, settings = open_pretraining(resume)
     else:
+        if accept_changes:
+            raise ConfigError("--accept-changes is for a run that goes on: pass --resume with it")
         settings = pretraining_config(dataset, root, config, set_ or [], all_patients, cpu=found.type == "cpu")
         run = RunFolder(out or Path("runs") / f"{settings.data.name}-pretrain-{datetime.now():%Y%m%d-%H%M%S}")
         check_unused(run.path)
         check_folder(run.path)
-    pretrain_encoder(settings, run, resume=resume is not None, device_name=found.type)
+    pretrain_encoder(settings, run, resume=resume is not None, changes_accepted=accept_changes, device_name=found.type)
 
 
 def pretraining_config(
@@ -73,7 +77,9 @@ def pretraining_config(
     return load_pretraining([named, layer, named, flags, override_layer(assignments)])
 
 
-def pretrain_encoder(config: "PretrainConfig", run: "RunFolder", *, resume: bool, device_name: str) -> None:
+def pretrain_encoder(
+    config: "PretrainConfig", run: "RunFolder", *, resume: bool, changes_accepted: bool, device_name: str
+) -> None:
     """Everything after the settings are known; the run folder is touched once data and checkpoint are good."""
     import torch
 
@@ -82,18 +88,24 @@ def pretrain_encoder(config: "PretrainConfig", run: "RunFolder", *, resume: bool
     from medwsss.data.splits import write_split
     from medwsss.data.unlabelled import unlabelled_data
     from medwsss.engine.pretraining import build_pretraining, store_encoder
-    from medwsss.engine.run_folder import check_split_unchanged, new_run, resumable_state
+    from medwsss.engine.resuming import accept_changes, check_split_unchanged, last_state, resumable_state
+    from medwsss.engine.run_folder import new_run
     from medwsss.engine.train import train as run_training
+    from medwsss.writing import sole_writer
 
-    state = resumable_state(run, config) if resume else None
+    state = None
+    if resume:
+        state = last_state(run) if changes_accepted else resumable_state(run, config)
     learner = build_pretraining(config, restored=resume)
     data = unlabelled_data(config.data, data_root(config.data), config.pretraining)
     typer.echo(f"data: {data.source}; split {data.split_source}, hash {data.split.hash}")
     typer.echo(f"learns from {data.seen}; no labels, tags or masks are read")
     typer.echo(f"{learner.encoder.weights_note}; run folder {run.path}; device {device_name}")
-    if state is not None:
-        check_split_unchanged(run, state, data.split.hash)
-    with new_run(run.path, config) if state is None else nullcontext():
+    if state is not None and not changes_accepted:
+        check_split_unchanged(run, state, data.split)
+    with new_run(run.path, config) if state is None else sole_writer(run.path):
+        if state is not None and changes_accepted:
+            accept_changes(run, config, data.split, learner)
         write_split(data.split, run.split)
         first_step = 0 if state is None else state.step
         with PretrainingObserver(run, iterations=config.training.iterations, first_step=first_step) as observer:
@@ -103,7 +115,7 @@ def pretrain_encoder(config: "PretrainConfig", run: "RunFolder", *, resume: bool
                     data.samples,
                     config,
                     run,
-                    split_hash=data.split.hash,
+                    split=data.split,
                     device=torch.device(device_name),
                     observer=observer,
                     validate=None,
@@ -113,5 +125,5 @@ def pretrain_encoder(config: "PretrainConfig", run: "RunFolder", *, resume: bool
                 if run.checkpoint("last").is_file():
                     typer.echo(f"stopped: continue with medwsss pretrain --resume {run.path}", err=True)
                 raise
-    store_encoder(run, learner, config, data)
+        store_encoder(run, learner, config, data)
     typer.echo(f"encoder: {run.weights} (medwsss train --weights {run.weights})")

@@ -51,6 +51,7 @@ def pseudo_label(
     from medwsss.engine.device import resolve_device
     from medwsss.engine.pseudo_label_files import CAMS
     from medwsss.engine.run_folder import load_method, open_run
+    from medwsss.writing import sole_writer
 
     chosen("checkpoint", checkpoint, ("last", "best"))
     maps = sorted({chosen("map", name, (CAMS,)) for name in save or []})
@@ -62,14 +63,15 @@ def pseudo_label(
     method = load_method(folder, config, data.labels, checkpoint=checkpoint).to(found)
     jobs = writers(method, data, recipe, device=found, cams=CAMS in maps)
     record = record_of(folder, config, data, recipe, tuple(jobs), checkpoint=checkpoint, maps=maps)
-    made = claim_pseudo_folder(out, record, maps=maps, resume=resume)
-    left = [name for name in jobs if not (made.labels_file(name).exists() and made.weights_file(name).exists())]
-    if len(left) < len(jobs):
-        typer.echo(f"{len(jobs) - len(left)} of {len(jobs)} are there already")
-    with progress() as bar:
-        for name in bar.track(left, description="labelling"):
-            jobs[name](made)
-    write_pseudo_record(out, record)
+    with sole_writer(out):
+        made = claim_pseudo_folder(out, record, maps=maps, resume=resume)
+        left = [name for name in jobs if not (made.labels_file(name).exists() and made.weights_file(name).exists())]
+        if len(left) < len(jobs):
+            typer.echo(f"{len(jobs) - len(left)} of {len(jobs)} are there already")
+        with progress() as bar:
+            for name in bar.track(left, description="labelling"):
+                jobs[name](made)
+        write_pseudo_record(out, record)
     typer.echo(f"{len(jobs)} pseudo-labels with weights, in {out} ({RECORD} says of what)")
 
 

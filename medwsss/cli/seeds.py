@@ -39,6 +39,7 @@ def seeds(
     from medwsss.data.pseudo_folder import RECORD
     from medwsss.engine.seed_folder import write_seed_folder
     from medwsss.errors import ConfigError
+    from medwsss.writing import sole_writer
 
     if out is None:
         raise ConfigError("seeds need a folder: pass --out DIR")
@@ -47,7 +48,7 @@ def seeds(
     config = load_config([flags, override_layer(set_ or [])])
     check_folder(out)
     data = loaded_volumes(config, tagged=not no_tags)
-    with progress() as bar:
+    with sole_writer(out), progress() as bar:
         folder = write_seed_folder(
             data,
             data.studies,
@@ -57,7 +58,7 @@ def seeds(
             resume=resume,
             watched=lambda made, count: bar.track(made, count, description="seeding"),
         )
-    pages = draw_sheets(data, folder)
+        pages = draw_sheets(data, folder)
     typer.echo(f"seeds of {len(data.studies)} patients in {out} ({RECORD} says of what, {pages} shows them)")
     tell_left_out(data, folder.record)
 

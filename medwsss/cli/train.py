@@ -56,6 +56,9 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Run folder to write.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     resume: Annotated[Path | None, typer.Option(help="Continue this run; all settings come from it.")] = None,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="With --resume, though config.yaml or the split has changed.")
+    ] = False,
 ) -> None:
     """Train from image-level labels; then segment the held-out patients or images and write a report.
 
@@ -78,6 +81,8 @@ def train(
             raise ConfigError("--resume takes all settings from the run: leave the other options out")
         run, settings = open_run(resume)
     else:
+        if accept_changes:
+            raise ConfigError("--accept-changes is for a run that goes on: pass --resume with it")
         if task is not None:
             chosen_task(task)
             if dataset in IMAGE_SETS:
@@ -94,7 +99,7 @@ def train(
         settings = resolved_config(dataset, method, config, set_ or [], flags, cpu=chosen_device.type == "cpu")
     with joined(chosen_device) as found:
         run = run or from_first_rank(lambda: _unused_run(out or _default_out(settings)))
-        train_and_report(settings, run, resume=resume is not None, device=found)
+        train_and_report(settings, run, resume=resume is not None, changes_accepted=accept_changes, device=found)
 
 
 def _unused_run(path: Path) -> "RunFolder":
@@ -165,8 +170,12 @@ def chosen_add_ons(names: str | None) -> dict[str, Any]:
     return {chosen("add-on", name, ADD_ON_NAMES): {"enabled": True} for name in listed}
 
 
-def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, device: "torch.device") -> None:
+def train_and_report(
+    config: "RunConfig", run: "RunFolder", *, resume: bool, device: "torch.device", changes_accepted: bool = False
+) -> None:
     """Everything after the settings are known; the run folder is touched once data, weights and checkpoint are good.
+
+    With ``resume`` and ``changes_accepted`` the run goes on although its settings or its split have changed.
 
     Of several processes the first writes what the others read.
     """
@@ -182,22 +191,33 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
     from medwsss.cli.held_out import report_held_out
     from medwsss.cli.observer import RunObserver
     from medwsss.cli.run_notes import positives
-    from medwsss.engine.run_folder import check_split_unchanged, new_run, resumable_state, without_foreign_weights
+    from medwsss.engine.resuming import (
+        accept_changes,
+        check_split_unchanged,
+        last_state,
+        resumable_state,
+        warn_of_other_versions,
+    )
+    from medwsss.engine.run_folder import new_run, without_foreign_weights
     from medwsss.engine.seeding import derived_seed
     from medwsss.engine.train import train as run_training
     from medwsss.engine.training_sets import training_samples, uses_seeds
     from medwsss.engine.validate import validation_of
     from medwsss.methods import build_method, check_trainable
     from medwsss.ranks import first_rank_first, rank
+    from medwsss.writing import sole_writer
 
     check_trainable(config)
     check_shared_stages(config)
     first = rank() == 0
-    state = resumable_state(run, config) if resume and not in_first_stages(config, run) else None
+    state = None
+    if resume:
+        warn_of_other_versions(run)
+    if resume and not in_first_stages(config, run):
+        state = last_state(run) if changes_accepted else resumable_state(run, config)
     with first_rank_first():
-        data = loaded_data(
-            config.data, data_root(config.data), tags=run.tags if resume and run.tags.is_file() else None
-        )
+        stored = resume and not changes_accepted and run.tags.is_file()
+        data = loaded_data(config.data, data_root(config.data), tags=run.tags if stored else None)
     if uses_seeds(config):
         check_first_stages(config, data)
     else:
@@ -209,10 +229,13 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
         torch.manual_seed(derived_seed(config.training.seed, "initialisation"))
         method = build_method(config if state is None else without_foreign_weights(config), data.labels)
     typer.echo(f"{method.encoder.weights_note}; run folder {run.path}; device {device}")
-    if state is not None:
-        check_split_unchanged(run, state, data.split.hash)
-    with new_run(run.path, config) if first and not resume else nullcontext(), going_on_later(config, run):
+    if state is not None and not changes_accepted:
+        check_split_unchanged(run, state, data.split)
+    opened = sole_writer(run.path) if resume else new_run(run.path, config)
+    with opened if first else nullcontext(), going_on_later(config, run):
         with first_rank_first():
+            if first and state is not None and changes_accepted:
+                accept_changes(run, config, data.split, method)
             if first:
                 write_inputs(run, config, data)
             if uses_seeds(config):
@@ -233,13 +256,13 @@ def train_and_report(config: "RunConfig", run: "RunFolder", *, resume: bool, dev
                 samples,
                 config,
                 run,
-                split_hash=data.split.hash,
+                split=data.split,
                 device=device,
                 observer=observer,
                 validate=partial(validate, method),
                 resume=state is not None,
             )
-    report_held_out(config, run, method.eval(), data, device)
+        report_held_out(config, run, method.eval(), data, device)
 
 
 @contextmanager

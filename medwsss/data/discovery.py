@@ -8,10 +8,10 @@ from pathlib import Path
 
 from medwsss.data.cine_phases import extreme_frames
 from medwsss.data.study import PHASES
-from medwsss.data.writing import written_whole
 from medwsss.errors import DatasetError, OutputError
 from medwsss.volumes.dicom import is_dicom_folder
 from medwsss.volumes.io import ITK_SUFFIXES, NIFTI_SUFFIXES, load_volume, time_points, volume_stem
+from medwsss.writing import written_whole
 
 _MASK = re.compile(r"_(gt|seg|segmentation|mask|labels?)$", re.IGNORECASE)
 _PHASE = re.compile(r"_(ED|ES)$", re.IGNORECASE)

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from medwsss.data.writing import written_whole
 from medwsss.errors import DatasetError, OutputError
+from medwsss.writing import written_whole
 
 _PHOTOGRAPH_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 """Plain raster files; Pillow would start other programs for some of the formats that are left out."""

@@ -13,10 +13,10 @@ from jaxtyping import Float, UInt8
 from medwsss.data.csv_table import read_header, read_rows
 from medwsss.data.sample import SliceKey
 from medwsss.data.study import Study, case_id, load_frame, load_reference
-from medwsss.data.writing import written_whole
 from medwsss.errors import DatasetError, ImageLabelsError, OutputError
 from medwsss.labels import LabelSet, Task
 from medwsss.volumes.slicing import slices_of
+from medwsss.writing import written_whole
 
 KEY_COLUMNS = ("patient", "phase", "slice")
 BAG_COLUMN = "bag"

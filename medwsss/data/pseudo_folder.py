@@ -13,6 +13,7 @@ from typing import Any
 from medwsss.data.records import differences, read_record, save_record
 from medwsss.errors import DatasetError, OutputError
 from medwsss.labels import LabelSet
+from medwsss.writing import holds_something
 
 RECORD = "pseudo.json"
 LABELS = "labels"
@@ -69,7 +70,7 @@ def claim_pseudo_folder(root: Path, record: PseudoRecord, *, maps: Sequence[str]
         OutputError: the folder holds something, or with ``resume`` something made otherwise, or cannot be written.
     """
     earlier = read_record(root / STARTED) or read_record(root / RECORD)
-    if earlier is None and root.is_dir() and any(root.iterdir()):
+    if earlier is None and root.is_dir() and holds_something(root):
         raise OutputError(f"{root} already holds other files: choose another --out")
     if earlier is not None and not resume:
         raise OutputError(f"{root} already holds pseudo-labels: pass --resume to go on, or choose another --out")

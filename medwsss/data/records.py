@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from medwsss.config.loading import leaves
-from medwsss.data.writing import written_whole
 from medwsss.errors import OutputError
+from medwsss.writing import written_whole
 
 _LONGEST_SHOWN = 60
 

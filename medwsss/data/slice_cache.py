@@ -13,8 +13,8 @@ from jaxtyping import Float32
 from medwsss.config.data import GridConfig
 from medwsss.data.study import Frame, load_frame
 from medwsss.data.transforms import working_slices
-from medwsss.data.writing import written_whole
 from medwsss.errors import MedwsssWarning, VolumeError
+from medwsss.writing import written_whole
 
 FORMAT = 2
 """Raise it when ``working_slices`` changes, so that old entries are not used."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import reprlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from medwsss.data.writing import written_whole
 from medwsss.errors import OutputError, SplitError
+from medwsss.writing import written_whole
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def read_split(path: Path) -> Split:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SplitError(f"cannot read the split {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SplitError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise SplitError(f"{path} is no split: it needs the lists train and held_out")
@@ -101,7 +102,8 @@ def read_split(path: Path) -> Split:
     except SplitError as error:
         raise SplitError(f"{path}: {error}") from error
     if content.get("hash", split.hash) != split.hash:
-        raise SplitError(f"{path} was changed after it was written: its hash is {split.hash}, not {content['hash']}")
+        stored = reprlib.repr(content["hash"])
+        raise SplitError(f"{path} was changed after it was written: its hash is {split.hash}, not {stored}")
     return split
 
 
@@ -130,7 +132,7 @@ def _held_out_counts(sizes: Mapping[str, int], fraction: float, rng: np.random.G
 
 def _patients(content: dict[str, Any], part: str) -> tuple[str, ...]:
     names = content.get(part)
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.isprintable() for name in names):
         raise SplitError(f"{part} must be a list of patients")
     return tuple(names)
 
@@ -138,7 +140,7 @@ def _patients(content: dict[str, Any], part: str) -> tuple[str, ...]:
 def _seed(content: dict[str, Any]) -> int:
     seed = content.get("seed", 0)
     if not isinstance(seed, int):
-        raise SplitError(f"seed must be a whole number, not {seed!r}")
+        raise SplitError(f"seed must be a whole number, not {reprlib.repr(seed)}")
     return seed
 
 

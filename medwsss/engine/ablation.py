@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from medwsss.config.ablation_grid import Cell, Grid, Part, explained, refuse_seeds
 from medwsss.config.loading import differences, read_layer
 from medwsss.config.schema import RunConfig
-from medwsss.data.writing import written_whole
 from medwsss.engine.run_folder import RunFolder, check_unused, config_hash, open_run
 from medwsss.errors import CheckpointError, ConfigError, OutputError
 from medwsss.methods import check_trainable
+from medwsss.writing import written_whole
 
 _DIFFERENCES_SHOWN = 3
 

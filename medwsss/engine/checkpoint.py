@@ -1,10 +1,10 @@
 """A checkpoint is one safetensors file: tensors of learner and optimiser, run state as JSON in its header."""
 
 import json
-import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,11 @@ from torch import Tensor
 
 from medwsss.errors import CheckpointError, OutputError
 from medwsss.methods.method import Learner
+from medwsss.writing import remove_rests, written_whole
 
 _METHOD, _OPTIMISER = "method.", "optimiser."
+_SCRATCH = ".saving"
+"""Where safetensors makes files of its own while it writes, which a kill would leave among the checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,14 @@ class RunState:
     best_score: float | None
     config_hash: str
     split_hash: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The resolved configuration, as JSON has it."""
 
 
 def save_checkpoint(path: Path, learner: Learner[Any], optimiser: torch.optim.Optimizer, state: RunState) -> None:
-    """Write beside, flush to disk, then rename: the previous file stays whole until the new one is.
+    """Write a checkpoint; the previous file stays whole until the new one is on disk.
+
+    What an earlier process left half written is removed: a run has one writer.
 
     Raises:
         OutputError: the disk is full or the folder cannot be written; the previous checkpoint is untouched.
@@ -40,15 +47,33 @@ def save_checkpoint(path: Path, learner: Learner[Any], optimiser: torch.optim.Op
     tensors = {_METHOD + name: tensor.contiguous() for name, tensor in learner.state_dict().items()}
     for index, slots in optimiser.state_dict()["state"].items():
         tensors |= {f"{_OPTIMISER}{index}.{slot}": torch.as_tensor(value) for slot, value in slots.items()}
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    _write(path, tensors, state)
+
+
+def replace_state(path: Path, state: RunState) -> None:
+    """The same tensors with another run state.
+
+    Raises:
+        CheckpointError: the file is missing, damaged or not one of ours.
+        OutputError: it cannot be written.
+    """
+    with _opened(path) as stored:
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    _write(path, tensors, state)
+
+
+def _write(path: Path, tensors: dict[str, Tensor], state: RunState) -> None:
+    scratch = path.parent / _SCRATCH
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, partial, metadata={"state": json.dumps(asdict(state))})
-        with partial.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        partial.replace(path)
+        remove_rests(path)
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        with written_whole(path) as partial:
+            save_file(tensors, scratch / path.name, metadata={"state": json.dumps(asdict(state))})
+            (scratch / path.name).replace(partial)
+        scratch.rmdir()
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
+        shutil.rmtree(scratch, ignore_errors=True)
         raise OutputError(f"cannot write checkpoint {path}: {error}; free some space, then --resume") from None
 
 

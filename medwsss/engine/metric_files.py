@@ -6,8 +6,10 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
-from medwsss.data.writing import written_whole
 from medwsss.engine.run_folder import RunFolder
+from medwsss.writing import written_whole
+
+_HEADER = ["step", "name", "value"]
 
 
 class MetricFiles:
@@ -55,15 +57,16 @@ def _append(path: Path, step: int, values: Mapping[str, float]) -> None:
     with path.open("a", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         if new:
-            writer.writerow(["step", "name", "value"])
+            writer.writerow(_HEADER)
         writer.writerows([step, name, repr(float(value))] for name, value in values.items())
 
 
 def _truncate(path: Path, last_step: int) -> None:
+    """Rows up to a step; what a killed process wrote half of its last row goes."""
     if not path.exists():
         return
     with path.open(newline="", encoding="utf-8") as stream:
-        header, *rows = csv.reader(stream)
+        rows = [row for row in csv.reader(stream) if len(row) == len(_HEADER) and row != _HEADER]
     kept = [row for row in rows if int(row[0]) <= last_step]
     with written_whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows([header, *kept])
+        csv.writer(stream).writerows([_HEADER, *kept])

@@ -14,11 +14,11 @@ from jaxtyping import Float32, UInt8
 
 from medwsss.config.training import InferenceConfig
 from medwsss.data.image_files import read_photograph, write_grey_image, write_label_image
-from medwsss.data.writing import written_whole
 from medwsss.engine.infer_images import ImageSegmentation, cam_labels, image_cams, segment_image
 from medwsss.errors import DatasetError, OutputError
 from medwsss.labels import LabelSet
 from medwsss.methods.method import Method
+from medwsss.writing import written_whole
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 LABEL_SUFFIX = ".png"

@@ -8,13 +8,13 @@ from medwsss.config.encoder import EncoderConfig
 from medwsss.config.pretraining import PretrainConfig
 from medwsss.data.records import save_record
 from medwsss.data.unlabelled import UnlabelledData
-from medwsss.data.writing import written_whole
 from medwsss.engine.run_folder import RunFolder, versions
 from medwsss.engine.seeding import derived_seed
 from medwsss.errors import ConfigError, OutputError
 from medwsss.methods.masked_images import MaskedImages
 from medwsss.models.encoder import VitEncoder, has_attention
 from medwsss.models.weights import save_weights
+from medwsss.writing import written_whole
 
 _DESCRIBED = {"masked_images": "masked image modelling"}
 

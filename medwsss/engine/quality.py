@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
 
-from medwsss.data.writing import written_whole
 from medwsss.engine.infer import Segmentation
 from medwsss.errors import EvaluationError, OutputError
 from medwsss.labels import LabelSet
@@ -17,6 +16,7 @@ from medwsss.metrics.quality import expected_dice, gaps, unwrapped_share
 from medwsss.priors.cardiac.criteria import slice_continuity
 from medwsss.spreadsheets import with_formulas, without_formulas
 from medwsss.volumes.slicing import slices_of
+from medwsss.writing import written_whole
 
 QUALITY = "quality.csv"
 LEAST_CONTINUITY = 0.6

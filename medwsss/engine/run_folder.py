@@ -18,11 +18,12 @@ import torch
 from medwsss.config.loading import load_config, load_pretraining, read_layer, to_yaml
 from medwsss.config.pretraining import LearningConfig, PretrainConfig
 from medwsss.config.schema import RunConfig
-from medwsss.engine.checkpoint import RunState, load_checkpoint, read_state
+from medwsss.engine.checkpoint import load_checkpoint
 from medwsss.errors import CheckpointError, ConfigError, OutputError
 from medwsss.labels import LabelSet
 from medwsss.methods import build_method
 from medwsss.methods.method import Method
+from medwsss.writing import holds_something, sole_writer
 
 _PACKAGES = ("medwsss", "torch", "monai", "timm", "nibabel", "numpy", "scipy", "scikit-image", "pandas")
 
@@ -79,6 +80,11 @@ class RunFolder:
         return self.path / "pretraining.json"
 
     @property
+    def changes(self) -> Path:
+        """Of a run that went on with other settings or patients: what changed after which step."""
+        return self.path / "changes.json"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.csv"
 
@@ -128,33 +134,32 @@ def new_run(path: Path, config: LearningConfig) -> Iterator[RunFolder]:
         OutputError: the folder exists and is not empty, or cannot be made.
     """
     check_unused(path)
-    run, existed = RunFolder(path), path.exists()
-    try:
-        _write_settings(run, config)
-        yield run
-    except BaseException as error:
-        if not run.has_trained and not (isinstance(error, KeyboardInterrupt) and run.seeds.exists()):
-            _take_back(run, folder_too=not existed)
-        raise
+    run = RunFolder(path)
+    with sole_writer(path):
+        check_unused(path)  # another process may have come first
+        try:
+            _write_settings(run, config)
+            yield run
+        except BaseException as error:
+            if not run.has_trained and not (isinstance(error, KeyboardInterrupt) and run.seeds.exists()):
+                _take_back(run)
+            raise
 
 
 def _write_settings(run: RunFolder, config: LearningConfig) -> None:
     try:
-        run.path.mkdir(parents=True, exist_ok=True)
         run.config.write_text(to_yaml(config), encoding="utf-8")
         run.versions.write_text(json.dumps(versions(), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write the run folder {run.path}: {error.strerror}; choose another --out") from None
 
 
-def _take_back(run: RunFolder, *, folder_too: bool) -> None:
+def _take_back(run: RunFolder) -> None:
     with suppress(OSError):
         for file in (run.config, run.versions, run.split, run.tags, run.pseudo, run.cine):
             file.unlink(missing_ok=True)
         for folder in (run.tensorboard, run.seeds, *run.path.glob("round-*")):
             shutil.rmtree(folder, ignore_errors=True)
-        if folder_too:
-            run.path.rmdir()
 
 
 def check_unused(path: Path) -> None:
@@ -163,7 +168,7 @@ def check_unused(path: Path) -> None:
     Raises:
         OutputError: it does, or it is a file.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and (not path.is_dir() or holds_something(path)):
         raise OutputError(f"{path} already holds something: choose another --out, or --resume it")
 
 
@@ -210,34 +215,6 @@ def _stored_settings(run: RunFolder) -> dict[str, Any]:
     return read_layer(run.config)
 
 
-def resumable_state(run: RunFolder, config: LearningConfig) -> RunState:
-    """Where a run stands that is to go on.
-
-    Raises:
-        CheckpointError: there is no checkpoint, it is damaged, or it was made with another configuration.
-    """
-    path = run.checkpoint("last")
-    if not path.is_file():
-        raise CheckpointError(f"{run.path} has no checkpoint to resume from: train into a new folder instead")
-    state = read_state(path)
-    _check_unchanged(path, "configuration", state.config_hash, config_hash(config))
-    return state
-
-
-def check_split_unchanged(run: RunFolder, state: RunState, split_hash: str) -> None:
-    """Refuse to go on with other patients.
-
-    Raises:
-        CheckpointError: the checkpoint was made with another split.
-    """
-    _check_unchanged(run.checkpoint("last"), "split", state.split_hash, split_hash)
-
-
-def _check_unchanged(path: Path, what: str, own: str, now: str) -> None:
-    if own != now:
-        raise CheckpointError(f"{path} was made with another {what} ({own}, now {now}): resume it unchanged")
-
-
 def load_method(run: RunFolder, config: RunConfig, labels: LabelSet, *, checkpoint: str) -> Method:
     """The trained method of a run; nothing is fetched, all weights are in the checkpoint.
 
@@ -261,6 +238,11 @@ def without_foreign_weights(config: RunConfig) -> RunConfig:
 def config_hash(config: LearningConfig) -> str:
     """First 16 hex digits of the SHA-256 of the resolved configuration."""
     return hashlib.sha256(to_yaml(config).encode()).hexdigest()[:16]
+
+
+def settings_of(config: LearningConfig) -> dict[str, Any]:
+    """The resolved configuration, as JSON has it."""
+    return config.model_dump(mode="json")
 
 
 def versions() -> dict[str, str]:

@@ -200,7 +200,7 @@ def _fold_network(
                 WithoutPatients(samples, keys, left_out),
                 config,
                 run,
-                split_hash=split.hash,
+                split=split,
                 device=device,
                 observer=observer,
                 validate=None,

@@ -17,11 +17,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from medwsss.config.pretraining import LearningConfig
 from medwsss.data.sample import Batch, Draw, TrainingSet, collate
+from medwsss.data.splits import Split
 from medwsss.engine.checkpoint import RunState, load_checkpoint, save_checkpoint
 from medwsss.engine.interruption import Interruption
 from medwsss.engine.optim import build_optimiser, set_learning_rate
 from medwsss.engine.processes import OwnDraws, check_shares
-from medwsss.engine.run_folder import RunFolder, check_split_unchanged, config_hash, resumable_state
+from medwsss.engine.resuming import check_split_unchanged, resumable_state
+from medwsss.engine.run_folder import RunFolder, config_hash, settings_of
 from medwsss.engine.seeding import BagDraws, BatchDraws, derived_generator, derived_seed
 from medwsss.engine.training_time import training_seconds, write_training_time
 from medwsss.errors import MedwsssError, MedwsssWarning, TrainingError
@@ -69,7 +71,7 @@ def train(
     config: LearningConfig,
     run: RunFolder,
     *,
-    split_hash: str,
+    split: Split,
     device: torch.device,
     observer: Observer[Shown] | None,
     validate: Validation | None,
@@ -96,9 +98,9 @@ def train(
     check_shares(settings.batch_size, parts=settings.accumulate, bags=bool(dataset.bags))
     learner.to(device).train()
     optimiser = build_optimiser(learner, settings)
-    state = RunState(0, None, None, config_hash(config), split_hash)
+    state = RunState(0, None, None, config_hash(config), split.hash, settings_of(config))
     if resume:
-        check_split_unchanged(run, resumable_state(run, config), split_hash)
+        check_split_unchanged(run, resumable_state(run, config), split)
         state = load_checkpoint(run.checkpoint("last"), learner, optimiser)
     earlier = training_seconds(run, state.step) if resume else 0.0
     first_step, started = state.step, time.monotonic()

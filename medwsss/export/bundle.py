@@ -17,11 +17,11 @@ from medwsss.config.data import SplitConfig, VolumeDataConfig
 from medwsss.config.loading import to_yaml
 from medwsss.config.schema import RunConfig
 from medwsss.config.segmenters import RetrainConfig, SeedsConfig
-from medwsss.data.writing import written_whole
 from medwsss.engine.run_folder import without_foreign_weights
 from medwsss.errors import OutputError
 from medwsss.labels import LabelSet
 from medwsss.methods.method import Method
+from medwsss.writing import written_whole
 
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 CONFIG, WEIGHTS = "configs/medwsss.yaml", "models/model.safetensors"

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from medwsss.data.writing import written_whole
 from medwsss.errors import OutputError, VolumeError
 from medwsss.labels import BACKGROUND
 from medwsss.volumes.dicom import read_dicom_stack
 from medwsss.volumes.dicom_header import silent_pydicom
 from medwsss.volumes.dicom_stack import DicomStack
 from medwsss.volumes.volume import Volume
+from medwsss.writing import written_whole
 
 SERIES_DESCRIPTION = "medwsss segmentation"
 LONGEST_TEXT = 64

@@ -19,13 +19,13 @@ from jaxtyping import Float, UInt8
 
 from medwsss.data.folds import draw_folds
 from medwsss.data.study import AFFINE_TOLERANCE, Frame, load_frame
-from medwsss.data.writing import written_whole
 from medwsss.errors import DatasetError, MedwsssWarning, OutputError
 from medwsss.labels import BACKGROUND, IGNORE, LabelSet
 from medwsss.volumes.io import load_label_volume, load_volume, save_volume
 from medwsss.volumes.reassembly import reassemble
 from medwsss.volumes.slicing import slices_of
 from medwsss.volumes.volume import Volume
+from medwsss.writing import written_whole
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 Watch = Callable[[Iterable["NnunetCase"], int], Iterable["NnunetCase"]]

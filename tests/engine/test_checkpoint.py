@@ -1,10 +1,16 @@
+import os
+import signal
+import time
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from fakes.disks import full_disk
 from fakes.networks import random_batch, tiny_run_config
 
-from medwsss.engine import checkpoint as checkpoint_module
 from medwsss.engine.checkpoint import RunState, load_checkpoint, read_state, save_checkpoint
 from medwsss.engine.optim import build_optimiser
 from medwsss.errors import CheckpointError, OutputError
@@ -40,21 +46,41 @@ def test_method_optimiser_and_state_come_back_bit_by_bit(tmp_path: Path) -> None
             assert torch.equal(restored[index][slot], value)
 
 
-def test_a_failed_write_leaves_the_old_checkpoint_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_old_checkpoint_whole(tmp_path: Path) -> None:
     path = tmp_path / "last.safetensors"
     method, optimiser = trained()
     save_checkpoint(path, method, optimiser, STATE)
     before = path.read_bytes()
-
-    def full_disk(tensors: object, partial: Path, **_: object) -> None:
-        partial.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoint_module, "save_file", full_disk)
-    with pytest.raises(OutputError, match="No space left"):
-        save_checkpoint(path, method, optimiser, RunState(4, None, None, "config", "split"))
+    with full_disk(at_bytes=len(before) // 2), pytest.raises(OutputError, match=r"last\.safetensors.*free some space"):
+        save_checkpoint(path, method, optimiser, replace(STATE, step=4))
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["last.safetensors"]
+
+
+def test_fifty_kills_at_any_moment_of_saving_lose_no_checkpoint(tmp_path: Path) -> None:
+    """A child saves one checkpoint after the other until it is killed; every one of them is whole."""
+    path = tmp_path / "last.safetensors"
+    method, optimiser = trained()
+    rng, step, torn = np.random.default_rng(0), 0, 0
+    save_checkpoint(path, method, optimiser, replace(STATE, step=step))
+    for _ in range(50):
+        child = os.fork()
+        if child == 0:
+            with suppress(BaseException):
+                for later in range(step + 1, step + 1_000_000):
+                    save_checkpoint(path, method, optimiser, replace(STATE, step=later))
+            os._exit(1)
+        time.sleep(rng.uniform(0.005, 0.08))
+        os.kill(child, signal.SIGKILL)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        torn += len(list(tmp_path.iterdir())) > 1
+        found = load_checkpoint(path, method, optimiser)
+        assert found.step >= step
+        step = found.step
+    assert step > 5  # saves went through
+    assert torn > 5  # and kills came in the middle of others
+    save_checkpoint(path, method, optimiser, STATE)
+    assert [file.name for file in tmp_path.iterdir()] == ["last.safetensors"]  # and what they left is gone
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from medwsss.data.writing import written_whole
+from medwsss.writing import written_whole
 
 
 def test_a_block_that_ends_well_leaves_the_file_alone_in_a_new_folder(tmp_path: Path) -> None:
