@@ -11,6 +11,7 @@ from medwsss.data.folder_tags import entry_tags
 from medwsss.data.loading import VolumeData, split_origin, volume_split
 from medwsss.data.slice_cache import SliceCache
 from medwsss.data.study_table import TABLE_NAME, read_study_table, study_tags
+from medwsss.data.twins import check_no_twins
 from medwsss.errors import ConfigError, MedwsssWarning
 
 _USUAL_NAMES = {"lv": "LV", "rv": "RV", "myo": "MYO", "heart": "heart"}
@@ -46,7 +47,7 @@ def load_folder(config: VolumeDataConfig, root: Path, tags_path: Path) -> Volume
 
     Raises:
         DatasetError, VolumeError: images are missing or damaged.
-        SplitError: the split does not fit the patients.
+        SplitError: the split does not fit the patients, or one of its patients is on both sides by another name.
         ImageLabelsError: the table does not fit the images.
     """
     assert isinstance(config, FolderDataConfig)
@@ -77,6 +78,7 @@ def load_folder(config: VolumeDataConfig, root: Path, tags_path: Path) -> Volume
         tags_source=f"table {table.path}",
         split_source=f"{split_origin(config, split)}, by patient",
     )
+    check_no_twins(data.studies, data.split, cache, config.grid)
     _check_teaching(data)
     return data
 

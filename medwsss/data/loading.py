@@ -13,6 +13,7 @@ from medwsss.data.slice_cache import SliceCache
 from medwsss.data.slices import SliceDataset, slice_keys
 from medwsss.data.splits import Split, check_split, draw_split, read_split
 from medwsss.data.study import PHASES, Study
+from medwsss.data.twins import check_no_twins
 from medwsss.errors import DatasetError, MedwsssWarning, SplitError
 from medwsss.labels import Task, cardiac_task
 
@@ -85,7 +86,7 @@ def load_acdc(config: VolumeDataConfig, root: Path, tags_path: Path) -> VolumeDa
 
     Raises:
         DatasetError, VolumeError: the data set is missing or damaged.
-        SplitError: the split does not fit the patients.
+        SplitError: the split does not fit the patients, or one of its patients is on both sides by another name.
         ImageLabelsError: the labels do not fit the slices.
         OutputError: ``tags_path`` cannot be written.
     """
@@ -98,6 +99,7 @@ def load_acdc(config: VolumeDataConfig, root: Path, tags_path: Path) -> VolumeDa
         known_keys=slice_keys(data.studies, data.cache, config.grid),
         required_keys=slice_keys(data.training, data.cache, config.grid),
     )
+    check_no_twins(data.studies, data.split, data.cache, config.grid)
     return replace(data, image_labels=image_labels, tags_source=tags_source(config))
 
 

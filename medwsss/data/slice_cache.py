@@ -5,10 +5,11 @@ import json
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Shaped
 
 from medwsss.config.data import GridConfig
 from medwsss.data.study import Frame, load_frame
@@ -16,8 +17,8 @@ from medwsss.data.transforms import working_slices
 from medwsss.errors import MedwsssWarning, VolumeError
 from medwsss.writing import written_whole
 
-FORMAT = 2
-"""Raise it when ``working_slices`` changes, so that old entries are not used."""
+FORMAT = 3
+"""Raise it when ``working_slices`` or what is kept changes, so that old entries are not used."""
 
 
 def user_cache_dir() -> Path:
@@ -31,6 +32,17 @@ def default_cache_dir() -> Path:
     return user_cache_dir() / "slices"
 
 
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    """What is kept of a frame."""
+
+    slices: Float32[np.ndarray, "n h w"]
+    voxels: str
+    """SHA-256 of shape and voxels as they are in the file; empty where all are equal."""
+    warned: Sequence[str]
+    """What was warned of when the slices were made."""
+
+
 class SliceCache:
     """Working slices of frames, computed once per state of the file and grid.
 
@@ -41,7 +53,7 @@ class SliceCache:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = default_cache_dir() if folder is None else folder
-        self._memory: dict[str, Float32[np.ndarray, "n h w"]] = {}
+        self._memory: dict[str, _Entry] = {}
         self._told: set[str] = set()
 
     def stack(self, frame: Frame, grid: GridConfig) -> Float32[np.ndarray, "n h w"]:
@@ -51,37 +63,53 @@ class SliceCache:
             DatasetError: the file does not hold this frame.
             VolumeError: the file cannot be read.
         """
+        return self._entry(frame, grid).slices
+
+    def voxels(self, frame: Frame, grid: GridConfig) -> str:
+        """SHA-256 of the frame's shape and voxels, whatever its header says; empty for a constant image.
+
+        Raises:
+            DatasetError, VolumeError: as ``stack``.
+        """
+        return self._entry(frame, grid).voxels
+
+    def _entry(self, frame: Frame, grid: GridConfig) -> _Entry:
         key = _key(frame, grid)
         if key in self._memory:
             return self._memory[key]
         path = self._folder / f"{key}.npy"
-        stored = _read(path)
-        if stored is not None:
-            self._tell(_read_messages(path))
-            return stored
-        slices, messages = _built(frame, grid)
-        self._tell(messages)
-        try:
-            _write(slices, messages, path)
-        except OSError as error:
-            self._memory[key] = slices
-            self._tell([f"cannot write the slice cache {self._folder} ({error.strerror}): slices stay in memory"])
-        return slices
+        entry = _read(path)
+        if entry is None:
+            entry = _built(frame, grid)
+            try:
+                _write(entry, path)
+            except OSError as error:
+                self._memory[key] = entry
+                self._tell([f"cannot write the slice cache {self._folder} ({error.strerror}): slices stay in memory"])
+        self._tell(entry.warned)
+        return entry
 
     def _tell(self, messages: Sequence[str]) -> None:
         for message in messages:
             if message not in self._told:
                 self._told.add(message)
-                warnings.warn(message, MedwsssWarning, stacklevel=3)
+                warnings.warn(message, MedwsssWarning, stacklevel=4)
 
 
-def _built(frame: Frame, grid: GridConfig) -> tuple[Float32[np.ndarray, "n h w"], list[str]]:
-    """The slices of a frame, and what was warned of on the way."""
+def _built(frame: Frame, grid: GridConfig) -> _Entry:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", MedwsssWarning)
-        slices = working_slices(load_frame(frame), grid, name=str(frame))
+        volume = load_frame(frame)
+        slices = working_slices(volume, grid, name=str(frame))
     slices.setflags(write=False)
-    return slices, [str(warning.message) for warning in caught if issubclass(warning.category, MedwsssWarning)]
+    warned = [str(warning.message) for warning in caught if issubclass(warning.category, MedwsssWarning)]
+    return _Entry(slices, _digest(volume.array), warned)
+
+
+def _digest(voxels: Shaped[np.ndarray, "x y z"]) -> str:
+    if (voxels == voxels.flat[0]).all():
+        return ""
+    return hashlib.sha256(repr(voxels.shape).encode() + np.ascontiguousarray(voxels).tobytes()).hexdigest()
 
 
 def _key(frame: Frame, grid: GridConfig) -> str:
@@ -95,31 +123,23 @@ def _key(frame: Frame, grid: GridConfig) -> str:
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
-def _read(path: Path) -> Float32[np.ndarray, "n h w"] | None:
-    """A stored stack, or None where it is missing or damaged."""
+def _read(path: Path) -> _Entry | None:
+    """A stored entry, or None where it is missing or damaged."""
     try:
-        stored = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        slices = np.load(path, mmap_mode="r", allow_pickle=False)
+        notes = json.loads(_notes_file(path).read_text(encoding="utf-8"))
+        entry = _Entry(slices, str(notes["voxels"]), [str(message) for message in notes["warned"]])
+    except (OSError, ValueError, EOFError, KeyError, TypeError):
         return None
-    return stored if stored.dtype == np.float32 and stored.ndim == 3 else None
+    return entry if slices.dtype == np.float32 and slices.ndim == 3 else None
 
 
-def _read_messages(path: Path) -> list[str]:
-    """What was warned of when an entry was built; nothing for most of them."""
-    try:
-        messages = json.loads(_messages_file(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []
-    return [str(message) for message in messages] if isinstance(messages, list) else []
+def _notes_file(path: Path) -> Path:
+    return path.with_suffix(".json")
 
 
-def _messages_file(path: Path) -> Path:
-    return path.with_suffix(".warnings.json")
-
-
-def _write(slices: Float32[np.ndarray, "n h w"], messages: Sequence[str], path: Path) -> None:
-    if messages:
-        with written_whole(_messages_file(path)) as temporary:
-            temporary.write_text(json.dumps(messages), encoding="utf-8")
+def _write(entry: _Entry, path: Path) -> None:
+    with written_whole(_notes_file(path)) as temporary:
+        temporary.write_text(json.dumps({"voxels": entry.voxels, "warned": entry.warned}), encoding="utf-8")
     with written_whole(path) as temporary, temporary.open("wb") as file:
-        np.save(file, slices, allow_pickle=False)
+        np.save(file, entry.slices, allow_pickle=False)

@@ -75,7 +75,7 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path, frame: Frame, reads: 
 def test_a_damaged_entry_is_built_again(tmp_path: Path, frame: Frame, damage: bytes | None) -> None:
     cache = SliceCache(tmp_path / "cache")
     before = cache.stack(frame, GRID).copy()
-    (entry,) = (tmp_path / "cache").iterdir()
+    (entry,) = (tmp_path / "cache").glob("*.npy")
     whole = entry.read_bytes()
     entry.write_bytes(whole[:-100] if damage is None else damage)
     np.testing.assert_array_equal(cache.stack(frame, GRID), before)
@@ -85,7 +85,7 @@ def test_a_damaged_entry_is_built_again(tmp_path: Path, frame: Frame, damage: by
 def test_an_entry_with_pickled_objects_is_not_believed(tmp_path: Path, frame: Frame) -> None:
     cache = SliceCache(tmp_path / "cache")
     before = cache.stack(frame, GRID).copy()
-    (entry,) = (tmp_path / "cache").iterdir()
+    (entry,) = (tmp_path / "cache").glob("*.npy")
     np.save(entry, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     np.testing.assert_array_equal(cache.stack(frame, GRID), before)
 

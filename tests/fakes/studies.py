@@ -77,7 +77,7 @@ def write_beating_studies(root: Path, *, patients: int = 5, uneven: Sequence[int
         for phase in ("ES", "ED"):
             file = f"heart_{number}_{phase}.nii.gz"
             slices = 5 if number in uneven and phase == "ES" else SLICES
-            grey = (255 * beating_heart(phase, slices=slices).image).astype(np.int16)
+            grey = (255 * beating_heart(phase, slices=slices, seed=number).image).astype(np.int16)
             affine = np.diag([-1.5, -1.5, 10.0, 1.0])
             save_volume(Volume(grey.transpose(2, 1, 0).copy(), (1.5, 1.5, 10.0), affine), root / file)
             lines.append({"patient": f"H{number}", "file": file, "phase": phase, "LV": 1, "MYO": 1, "RV": 1})
