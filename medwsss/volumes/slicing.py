@@ -68,7 +68,8 @@ def slices_of(volume: Volume) -> SliceStack:
     axes = slice_axes(volume.affine, volume.spacing_mm, volume.grid)
     stack = np.flip(volume.array.transpose(axes.permutation), axes.flipped)
     slice_mm, row_mm, column_mm = (float(volume.spacing_mm[axis]) for axis in axes.permutation)
-    return SliceStack(np.ascontiguousarray(stack), (row_mm, column_mm), slice_mm)
+    # numpy calls a flipped axis of one voxel contiguous, with a stride that torch refuses: copy whatever it says
+    return SliceStack(np.array(stack, order="C"), (row_mm, column_mm), slice_mm)
 
 
 def slice_axes(affine: Affine, spacing_mm: SpacingMm, grid: tuple[int, int, int]) -> SliceAxes:

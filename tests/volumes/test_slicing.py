@@ -1,5 +1,6 @@
 """Slices come out in one patient orientation, and go back to where they came from."""
 
+import math
 from itertools import permutations, product
 
 import numpy as np
@@ -154,3 +155,9 @@ def test_an_axis_across_the_slices_has_no_direction_within_them() -> None:
     volume = Volume(np.zeros((6, 5, 4), np.float32), (1.5, 1.5, 8.0), np.diag([-1.5, -1.5, 8.0, 1.0]))
     assert in_plane_direction(volume, SUPERIOR) is None
     assert in_plane_direction(volume, RIGHT) == (0.0, -1.0)
+
+
+@pytest.mark.parametrize("grid", [(6, 5, 1), (1, 5, 4), (6, 1, 1), (1, 1, 1)])
+def test_flipped_axes_of_one_voxel_make_no_stack_that_torch_refuses(grid: tuple[int, int, int]) -> None:
+    volume = Volume(np.arange(math.prod(grid)).reshape(grid), (1.0, 1.0, 8.0), np.diag([-1.0, -1.0, -8.0, 1.0]))
+    assert all(stride > 0 for stride in slices_of(volume).array.strides)
