@@ -1,6 +1,7 @@
 """Parts of the training patients for cross-fitting, and training sets without one of them."""
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -38,6 +39,10 @@ class WithoutPatients(TrainingSet):
 
     def __len__(self) -> int:
         return len(self._indices)
+
+    def file_of(self, key: SliceKey) -> Path:
+        """As in the other set."""
+        return self._samples.file_of(key)
 
     @property
     def bags(self) -> tuple[tuple[int, ...], ...]:

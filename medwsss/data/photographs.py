@@ -22,7 +22,7 @@ from medwsss.data.photograph_labels import (
 )
 from medwsss.data.photograph_transforms import PhotographTransform
 from medwsss.data.prepared import PreparedData, tags_source
-from medwsss.data.sample import Draw, Sample, TrainingSet, photograph_key
+from medwsss.data.sample import Draw, Sample, SliceKey, TrainingSet, photograph_key
 from medwsss.data.splits import Split
 from medwsss.errors import DatasetError, MedwsssWarning, SplitError
 
@@ -37,7 +37,7 @@ class PhotographSet(TrainingSet):
         self.keys = tuple(photograph_key(name) for name in paths)
         self.image_labels_array: UInt8[np.ndarray, "n cls"] = image_labels.array(self.keys)
         """Multi-hot labels by index, for samplers."""
-        self._paths = tuple(paths.values())
+        self._paths = dict(paths)
         self._transform = PhotographTransform(config.augmentation, config.crop)
 
     def __len__(self) -> int:
@@ -49,9 +49,14 @@ class PhotographSet(TrainingSet):
         Raises:
             DatasetError: the file is missing or damaged.
         """
-        image, box = self._transform(read_photograph(self._paths[draw.index]), draw.seed)
+        key = self.keys[draw.index]
+        image, box = self._transform(read_photograph(self.file_of(key)), draw.seed)
         tags = torch.from_numpy(self.image_labels_array[draw.index].astype(np.float32))
-        return Sample(image, tags, box, self.keys[draw.index])
+        return Sample(image, tags, box, key)
+
+    def file_of(self, key: SliceKey) -> Path:
+        """The photograph itself."""
+        return self._paths[key.patient]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -68,6 +69,10 @@ class TrainingSet(Dataset[Sample], ABC):
 
     @abstractmethod
     def __getitem__(self, draw: Draw) -> Sample: ...
+
+    @abstractmethod
+    def file_of(self, key: SliceKey) -> Path:
+        """Where the image of a sample lies."""
 
     @property
     def bags(self) -> tuple[tuple[int, ...], ...]:

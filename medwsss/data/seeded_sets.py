@@ -6,7 +6,7 @@ from pathlib import Path
 from medwsss.data.loading import VolumeData
 from medwsss.data.pseudo_folder import PseudoFolder, open_pseudo_folder
 from medwsss.data.pseudo_sets import training_maps
-from medwsss.data.sample import Draw, Sample, TrainingSet
+from medwsss.data.sample import Draw, Sample, SliceKey, TrainingSet
 from medwsss.data.study import case_ids
 from medwsss.data.transforms import TrainingTransform
 
@@ -44,6 +44,10 @@ class SeededSet(TrainingSet):
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def file_of(self, key: SliceKey) -> Path:
+        """As in the other set."""
+        return self.samples.file_of(key)
 
     @property
     def bags(self) -> tuple[tuple[int, ...], ...]:

@@ -1,6 +1,7 @@
 """Training slices with their image-level labels. No mask is within reach: a ``Study`` knows none."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -71,6 +72,10 @@ class SliceDataset(TrainingSet):
         image, box = self._transform(channels_of(self._stack(key.patient, key.phase), key.index, self._grid), draw.seed)
         tags = torch.from_numpy(self.image_labels_array[draw.index].astype(np.float32))
         return Sample(image, tags, box, key, self._bag_of.get(draw.index))
+
+    def file_of(self, key: SliceKey) -> Path:
+        """The volume that the slice is of."""
+        return self._frames[key.patient, key.phase].path
 
     def other_phase(self, index: int) -> Float32[np.ndarray, "h w"] | None:
         """The same slice at the other phase, on the working grid; None where the phases differ in slices or size."""

@@ -65,6 +65,10 @@ class UnlabelledSlices(TrainingSet):
     def __len__(self) -> int:
         return len(self.keys)
 
+    def file_of(self, key: SliceKey) -> Path:
+        """The volume that the slice is of."""
+        return self._frames[key.patient, key.phase].path
+
     def __getitem__(self, draw: Draw) -> Sample:
         """One augmented slice."""
         key = self.keys[draw.index]

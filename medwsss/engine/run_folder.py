@@ -85,6 +85,11 @@ class RunFolder:
         return self.path / "changes.json"
 
     @property
+    def diverged(self) -> Path:
+        """Of a run whose loss was not finite: what the step saw."""
+        return self.path / "diverged"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.csv"
 
@@ -114,9 +119,10 @@ class RunFolder:
 
     @property
     def has_trained(self) -> bool:
-        """Whether there is anything that a network has learned: of the run, or of a fold of self-training."""
+        """Whether there is anything that a network has learned, or failed with: of the run, or of a fold."""
         folds = self.path.glob("round-*/fold-*/checkpoints/last.safetensors")
-        return self.metrics.exists() or self.checkpoint("last").exists() or any(folds)
+        own = (self.metrics, self.checkpoint("last"), self.diverged)
+        return any(path.exists() for path in own) or any(folds)
 
     def checkpoint(self, name: str) -> Path:
         """``last`` or ``best``."""

@@ -19,6 +19,7 @@ from medwsss.config.pretraining import LearningConfig
 from medwsss.data.sample import Batch, Draw, TrainingSet, collate
 from medwsss.data.splits import Split
 from medwsss.engine.checkpoint import RunState, load_checkpoint, save_checkpoint
+from medwsss.engine.divergence import Randomness, first_not_finite, keep_step
 from medwsss.engine.interruption import Interruption
 from medwsss.engine.optim import build_optimiser, set_learning_rate
 from medwsss.engine.processes import OwnDraws, check_shares
@@ -88,7 +89,8 @@ def train(
     first alone writes, and is watched by an ``observer``. Losses that pool over a batch do so over all processes.
 
     Raises:
-        TrainingError: a loss term or a weight is not finite; the message names the step, the term and the slices.
+        TrainingError: a loss term or a weight is not finite; the message names the step, the term, the slices, and the
+            folder where all that the step saw is kept (see ``engine.divergence``).
         DatasetError: a training image cannot be read.
         ConfigError: a batch cannot be shared out among the processes or cut into ``training.accumulate`` parts.
         CheckpointError: the checkpoint to resume from belongs to another configuration or split.
@@ -111,7 +113,16 @@ def train(
         parts = _batches(_loader(dataset, config, first_step, device))
         for step, batches in enumerate(zip(*settings.accumulate * [parts], strict=True), start=first_step):
             rate = set_learning_rate(optimiser, settings, step)
-            losses = _one_step(model, optimiser, [part.to(device) for part in batches], seed=settings.seed, step=step)
+            try:
+                losses = _one_step(
+                    model, optimiser, [part.to(device) for part in batches], seed=settings.seed, step=step
+                )
+            except _NotFiniteError as found:
+                kept = keep_step(
+                    run.diverged, learner, optimiser, state, found.batch, found.randomness,
+                    files=[dataset.file_of(key) for key in found.batch.keys], reason=str(found),
+                )  # fmt: skip
+                raise TrainingError(f"{found}: lower training.learning_rate; what it saw is in {kept}") from None
             state = replace(state, step=step + 1)
             seconds_left = (time.monotonic() - started) / (state.step - first_step) * (settings.iterations - state.step)
             if observer is not None:
@@ -129,6 +140,14 @@ def train(
     return state
 
 
+class _NotFiniteError(Exception):
+    """A loss term or a weight is not finite."""
+
+    def __init__(self, message: str, batch: Batch, randomness: Randomness) -> None:
+        super().__init__(message)
+        self.batch, self.randomness = batch, randomness
+
+
 class _Step(nn.Module):
     """A training step as the forward pass of a module, which is what DDP wraps."""
 
@@ -138,10 +157,10 @@ class _Step(nn.Module):
 
     def forward(
         self, batch: Batch, step: int, generator: torch.Generator
-    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]], Mapping[str, float]]:
-        """The total loss, its terms without gradient, and their weights."""
+    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+        """The total loss, and its terms without gradient."""
         terms = self.learner.training_step(batch, step=step, generator=generator)
-        return terms.total, {name: value.detach() for name, value in terms.values.items()}, terms.weights
+        return terms.total, {name: value.detach() for name, value in terms.values.items()}
 
 
 def _shared(model: _Step, device: torch.device) -> _Step | DistributedDataParallel:
@@ -172,15 +191,31 @@ def _one_step(
     means: dict[str, float] = {}
     for number, batch in enumerate(batches, start=1):
         with _synchronised(model, whether=number == len(batches)):
-            try:
-                total, terms, weights = model(batch, step, generator)
-            except ValueError as error:  # parts of a method refuse what weights that are not finite make
-                raise _diverged(model, step) or error from None
-            losses = _finite(terms, weights, step, batch)
-            (total / len(batches)).backward()
+            total, losses = _finite_losses(model, batch, step, generator)
+            (total / len(batches)).backward()  # type: ignore[no-untyped-call]
         means = {name: means.get(name, 0.0) + loss / len(batches) for name, loss in losses.items()}
     optimiser.step()
     return means
+
+
+def _finite_losses(
+    model: _Step | DistributedDataParallel, batch: Batch, step: int, generator: torch.Generator
+) -> tuple[Float[Tensor, ""], dict[str, float]]:
+    """The total loss of one part of a batch, and its terms as numbers."""
+    before, where = Randomness.now(generator), f"at step {step} on {', '.join(map(str, batch.keys))}"
+    try:
+        total, terms = model(batch, step, generator)
+    except ValueError:  # parts of a method refuse what is not finite before there is a loss
+        learner = (model.module if isinstance(model, DistributedDataParallel) else model).learner
+        culprit = first_not_finite(learner, batch, before, step=step)
+        if culprit is None:
+            raise
+        raise _NotFiniteError(f"{culprit} is not finite {where}", batch, before) from None
+    losses = _read({**terms, "total": total.detach()})
+    wrong = next((name for name, value in losses.items() if not math.isfinite(value)), None)
+    if wrong is not None:
+        raise _NotFiniteError(f"loss '{wrong}' is {losses[wrong]} {where}", batch, before)
+    return total, losses
 
 
 def _synchronised(model: _Step | DistributedDataParallel, *, whether: bool) -> AbstractContextManager[object]:
@@ -219,24 +254,9 @@ def _picture_draws(dataset: TrainingSet, seed: int) -> list[Draw]:
     return [Draw(index, derived_seed(seed, "picture", index)) for index in indices]
 
 
-def _finite(terms: Mapping[str, Tensor], weights: Mapping[str, float], step: int, batch: Batch) -> dict[str, float]:
-    """The loss terms, of all processes together, and their weighted total; read in one go, for which a GPU stops."""
-    own = torch.stack(list(terms.values()))
-    values = dict(zip(terms, own.tolist(), strict=True))
-    for name, value in values.items():
-        if not math.isfinite(value):
-            slices = ", ".join(map(str, batch.keys))
-            raise TrainingError(f"loss '{name}' is {value} at step {step} on {slices}: lower training.learning_rate")
-    if ranks() > 1:
-        values = dict(zip(terms, mean_over_ranks(own).tolist(), strict=True))
-    return values | {"total": sum(weights[name] * value for name, value in values.items())}
-
-
-def _diverged(learner: nn.Module, step: int) -> TrainingError | None:
-    """The error to raise where weights are no longer finite."""
-    if all(bool(parameter.isfinite().all()) for parameter in learner.parameters()):
-        return None
-    return TrainingError(f"the weights are not finite after step {step}: lower training.learning_rate")
+def _read(losses: Mapping[str, Float[Tensor, ""]]) -> dict[str, float]:
+    """Losses of all processes together as numbers; read in one go, for which a GPU stops."""
+    return dict(zip(losses, mean_over_ranks(torch.stack(list(losses.values()))).tolist(), strict=True))
 
 
 def _explained(learner: Learner[Shown], batch: Batch, device: torch.device, step: int) -> Shown:

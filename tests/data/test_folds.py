@@ -1,4 +1,5 @@
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -35,6 +36,9 @@ class Numbered(TrainingSet):
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def file_of(self, key: SliceKey) -> Path:
+        return Path(key.patient)
 
     def __getitem__(self, draw: Draw) -> Sample:
         image = torch.full((3, 1, 1), float(draw.index + draw.seed))
