@@ -95,6 +95,11 @@ class Batch:
     seeds: Int[Tensor, "b h w"] | None = None
     seed_confidence: Float[Tensor, "b h w"] | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its tensors."""
+        return sum(value.nbytes for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor))
+
     def to(self, device: torch.device) -> "Batch":
         """On that device; from pinned memory, while the caller goes on."""
         return self._moved(lambda tensor: tensor.to(device, non_blocking=True))

@@ -3,31 +3,31 @@
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, Dataset
 
 from medwsss.config.pretraining import LearningConfig
 from medwsss.data.sample import Batch, Draw, TrainingSet, collate
 from medwsss.data.splits import Split
+from medwsss.engine.batches import training_batches
 from medwsss.engine.checkpoint import RunState, load_checkpoint, save_checkpoint
 from medwsss.engine.divergence import Randomness, first_not_finite, keep_step
 from medwsss.engine.interruption import Interruption
 from medwsss.engine.optim import build_optimiser, set_learning_rate
-from medwsss.engine.processes import OwnDraws, check_shares
+from medwsss.engine.processes import check_shares
 from medwsss.engine.resuming import check_split_unchanged, resumable_state
 from medwsss.engine.run_folder import RunFolder, config_hash, settings_of
-from medwsss.engine.seeding import BagDraws, BatchDraws, derived_generator, derived_seed
+from medwsss.engine.seeding import derived_generator, derived_seed
 from medwsss.engine.training_time import training_seconds, write_training_time
-from medwsss.errors import MedwsssError, MedwsssWarning, TrainingError
+from medwsss.errors import MedwsssWarning, TrainingError
 from medwsss.methods.method import Learner, Shown
 from medwsss.ranks import in_any_rank, mean_over_ranks, rank, ranks
 
@@ -110,7 +110,7 @@ def train(
     pictured = collate([dataset[draw] for draw in _picture_draws(dataset, settings.seed)])
     own_rng = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     with own_rng, Interruption() as interruption:
-        parts = _batches(_loader(dataset, config, first_step, device))
+        parts = training_batches(dataset, config, first_step=first_step, device=device)
         for step, batches in enumerate(zip(*settings.accumulate * [parts], strict=True), start=first_step):
             rate = set_learning_rate(optimiser, settings, step)
             try:
@@ -221,31 +221,6 @@ def _finite_losses(
 def _synchronised(model: _Step | DistributedDataParallel, *, whether: bool) -> AbstractContextManager[object]:
     """Gradients of the block are averaged over processes, or stay with each of them for now."""
     return nullcontext() if whether or not isinstance(model, DistributedDataParallel) else model.no_sync()
-
-
-def _loader(dataset: TrainingSet, config: LearningConfig, first_step: int, device: torch.device) -> DataLoader[Batch]:
-    """The parts of all batches that this process learns from."""
-    settings = config.training
-    length: dict[str, int] = {"batch_size": settings.batch_size, "seed": settings.seed}
-    length |= {"first_step": first_step, "iterations": settings.iterations}
-    batches = BagDraws(dataset.bags, **length) if dataset.bags else BatchDraws(len(dataset), **length)
-    return DataLoader(
-        cast(Dataset[Batch], dataset),  # collate turns its samples into batches
-        batch_sampler=OwnDraws(batches, parts=settings.accumulate),
-        collate_fn=collate,
-        pin_memory=device.type == "cuda",
-        num_workers=config.data.workers,
-        persistent_workers=config.data.workers > 0,
-    )
-
-
-def _batches(loader: Iterable[Batch]) -> Iterator[Batch]:
-    """What the loader gives; an error of a loader process brings its traceback along as text, which is left out."""
-    try:
-        yield from loader
-    except MedwsssError as error:
-        kind = f"{type(error).__module__}.{type(error).__qualname__}: "
-        raise type(error)(str(error).rpartition(kind)[2]) from None
 
 
 def _picture_draws(dataset: TrainingSet, seed: int) -> list[Draw]:
