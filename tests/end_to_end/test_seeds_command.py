@@ -88,6 +88,7 @@ def test_a_network_trains_on_them(acdc: Path, made: Path, tmp_path: Path) -> Non
     assert "source cine" in (tmp_path / "run" / "report" / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_unia_makes_the_seeds_of_its_training_patients_and_a_resumed_run_keeps_them(acdc: Path, tmp_path: Path) -> None:
     config = tiny_config_file(tmp_path, data={"grid": {"crop": 64}, "task": "multi"})
     run = tmp_path / "run"
@@ -103,6 +104,7 @@ def test_unia_makes_the_seeds_of_its_training_patients_and_a_resumed_run_keeps_t
     assert resumed.code == 0, resumed.err
 
 
+@pytest.mark.slow
 def test_seeds_of_a_folder_join_stored_labels_and_a_cam(acdc: Path, made: Path, tmp_path: Path) -> None:
     config = tiny_config_file(tmp_path, data={"grid": {"crop": 64}, "task": "multi"})
     for method in (("retrain", "--pseudo", made), ("cam",)):

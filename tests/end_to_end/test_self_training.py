@@ -82,6 +82,7 @@ def test_labels_of_a_round_keep_to_the_tags_and_say_where_they_come_from(run: Pa
             assert tag == "1" or not (labels[..., index] == label).any()
 
 
+@pytest.mark.slow
 def test_an_interrupted_round_goes_on_and_ends_alike(acdc: Path, run: Path, tmp_path: Path) -> None:
     """The second fold, the labels it made, and all that follows are lost; the first fold is not trained again."""
     again = tmp_path / "run"
@@ -148,6 +149,7 @@ def test_without_rounds_the_seeds_alone_teach(acdc: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "plain" / "round-1").exists()
 
 
+@pytest.mark.slow
 def test_unia_with_cine_repairs_its_seeds_by_its_own_networks(acdc: Path, tmp_path: Path) -> None:
     unia = {
         "method": {"name": "unia", "cam": {"scales": [1.0]}, "decoder": {"channels": 8, "dilation": 1},

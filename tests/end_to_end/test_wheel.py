@@ -35,6 +35,7 @@ def test_configurations_travel_inside_the_wheel(installed: Path, tmp_path: Path)
     assert Path(run(installed, tmp_path, "-c", code).strip()).is_relative_to(installed)
 
 
+@pytest.mark.slow
 def test_the_installed_wheel_trains_and_reports(installed: Path, tmp_path: Path) -> None:
     write_acdc(tmp_path / "data", fake_patients(5))
     out = run(
