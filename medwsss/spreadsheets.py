@@ -4,6 +4,8 @@ import re
 
 import pandas as pd
 
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell begins with that a spreadsheet runs."""
 _FORMULA = r"^(?=[=+\-@\t\r])"
 _ESCAPED = r"^'(?=[=+\-@\t\r])"
 
@@ -11,6 +13,16 @@ _ESCAPED = r"^'(?=[=+\-@\t\r])"
 def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
     """The same table with an apostrophe before text that begins like a formula; numbers stay as they are."""
     return frame.assign(**{str(n): _replaced(frame[n], _FORMULA, "'") for n in frame if _is_text(frame[n])})
+
+
+def without_formula(text: str) -> str:
+    """One cell, in the same way."""
+    return re.sub(_FORMULA, "'", text)
+
+
+def with_formula(cell: str) -> str:
+    """The inverse."""
+    return re.sub(_ESCAPED, "", cell)
 
 
 def with_formulas(column: "pd.Series[str]") -> "pd.Series[str]":

@@ -11,6 +11,8 @@ from medwsss.errors import OutputError
 
 _LOCK = ".lock"
 """Locked while a process writes into the folder of this file; the system lets go when that process ends, however."""
+_LONGEST_NAME = 200
+"""Characters; file systems end at 255 bytes, the ending included."""
 
 
 @contextmanager
@@ -22,6 +24,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)  # whoever prepared the folder may have put a link of this name there
     try:
         yield temporary
         with temporary.open("rb+") as stream:
@@ -30,6 +33,14 @@ def written_whole(path: Path) -> Iterator[Path]:
         _rename_to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether it is the name of a file alone, with room for an ending: no folder, nothing hidden, nothing unprintable.
+
+    What comes from a table, a list, a record or a configuration and becomes part of a path has to be.
+    """
+    return 0 < len(name) <= _LONGEST_NAME and name.isprintable() and not set(name) & {"/", "\\"} and name[0] != "."
 
 
 def remove_rests(path: Path) -> None:
@@ -51,6 +62,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / _LOCK, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _check_lock(folder / _LOCK)
         lock.acquire()
     except Timeout:
         raise OutputError(f"another process is writing into {folder}: wait for it, or choose another --out") from None
@@ -69,6 +81,12 @@ def sole_writer(folder: Path) -> Iterator[None]:
 def holds_something(folder: Path) -> bool:
     """Whether anything lies in it but the sign of a writer."""
     return any(file.name != _LOCK for file in folder.iterdir())
+
+
+def _check_lock(path: Path) -> None:
+    """Refuse a file that no process of ours made: locking would empty it, or what it leads to."""
+    if path.is_symlink() or (path.is_file() and path.stat().st_size > 0):
+        raise OutputError(f"{path} is no lock of medwsss: remove it, or choose another --out")
 
 
 def _rename_to_disk(folder: Path) -> None:

@@ -33,20 +33,27 @@ def multi_scale_cams(
             step; then at scale 1 the mirror images run alone.
 
     Raises:
-        ValueError: ``images`` is not a float batch, a scale is not positive or leaves no pixel, or ``score_maps``
-            answers another number of heads or images than it should.
+        ValueError: ``images`` is not a float batch, a scale is not positive, or ``score_maps`` answers another number
+            of heads or images than it should.
     """
     if images.ndim != 4 or not images.is_floating_point():
         raise ValueError(f"images must be floats (B, C, h, w), not {images.dtype} of shape {tuple(images.shape)}")
-    if any(not 0 < scale < math.inf or min(images.shape[2:]) * scale < 1 for scale in scales):
-        raise ValueError(f"scales must be positive and leave at least one pixel, not {tuple(scales)}")
+    if any(not 0 < scale < math.inf for scale in scales):
+        raise ValueError(f"scales must be positive, not {tuple(scales)}")
     with torch.no_grad():
         totals = _at_scale_1(score_maps, images, straight)
         for scale in (scale for scale in scales if scale != 1):
-            resized = F.interpolate(images, scale_factor=float(scale), mode="bilinear", align_corners=False)
-            maps = _both_flips(score_maps, resized, size=images.shape[2:])
+            maps = _both_flips(score_maps, magnified(images, float(scale)), size=images.shape[2:])
             totals = tuple(total + scaled for total, scaled in zip(totals, maps, strict=True))
         return tuple(min_max_normalised(total) for total in totals)
+
+
+def magnified(images: Float[Tensor, "b c h w"], scale: float) -> Float[Tensor, "b c hs ws"]:
+    """Images resized bilinearly by one factor; of a side that would have no pixel left, one remains."""
+    if min(images.shape[2:]) * scale >= 1:
+        return F.interpolate(images, scale_factor=scale, mode="bilinear", align_corners=False)
+    size = [max(1, math.floor(side * scale)) for side in images.shape[2:]]
+    return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
 
 
 def _at_scale_1(

@@ -213,6 +213,7 @@ def _trained(planned: "PlannedRun", how: "Standing", device_name: str) -> bool:
     """Whether the run went to its end without anything that could not be trained or read."""
     import torch
 
+    from medwsss.cli.lines import one_line
     from medwsss.cli.train import train_and_report
     from medwsss.engine.ablation import Standing, clear_stopped, is_done, summary_file
     from medwsss.errors import EvaluationError, TrainingError
@@ -225,7 +226,7 @@ def _trained(planned: "PlannedRun", how: "Standing", device_name: str) -> bool:
                 planned.config, planned.run, resume=how is Standing.BEGUN, device=torch.device(device_name)
             )
     except TrainingError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(one_line(f"error: {error}"), err=True)
         return False
     except typer.Exit:  # images that cannot be read were named
         return False

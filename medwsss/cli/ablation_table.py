@@ -1,6 +1,5 @@
 """The table of an ablation from the runs in its folder."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,11 +47,12 @@ def run_headline(run: "RunFolder", out: Path) -> "Headline":
     """
     from medwsss.engine.ablation import summary_file
     from medwsss.errors import EvaluationError
+    from medwsss.reading import read_json
     from medwsss.reports.ablation_scores import headline
 
     path = summary_file(run)
     try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
+        summary = read_json(path)
         return headline(summary, report=run.report.relative_to(out).as_posix())
-    except ValueError as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise EvaluationError(f"{path} cannot be read ({error}): remove it, and the run is scored again") from None

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from medwsss.cli.lines import one_line
+
 if TYPE_CHECKING:
     import torch
 
@@ -53,7 +55,7 @@ def terminal_lines(evaluation: "Evaluation", sources: "Sources") -> list[str]:
         "references without prediction": sources.unmatched_references,
     }
     lines += [f"Not compared, {what}: {_listed(names)}" for what, names in unmatched.items() if names]
-    return [*lines, f"Numbers in the predictions: {sources.prediction_codes}."]
+    return [*map(one_line, lines), f"Numbers in the predictions: {sources.prediction_codes}."]
 
 
 def _listed(names: Sequence[str]) -> str:

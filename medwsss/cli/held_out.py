@@ -137,6 +137,7 @@ def report_photographs(
 
     Images that cannot be read are named, the others reported, and the exit code is 2.
     """
+    from medwsss.cli.lines import one_line
     from medwsss.cli.predict_photographs import predict_list
     from medwsss.engine.predict_images import ImageItem
     from medwsss.ranks import rank
@@ -156,7 +157,7 @@ def report_photographs(
     if rank() > 0:
         return
     for name, reason in failed.items():
-        typer.echo(f"error: {name}: {reason}", err=True)
+        typer.echo(one_line(f"error: {name}: {reason}"), err=True)
     scored = [name for name in names if name not in failed and data.image_set.has_mask(name)]
     if scored:
         report_scores(config, run, method, data, device, scored, failed=len(failed))

@@ -15,6 +15,7 @@ from medwsss.cli.compare import compare
 from medwsss.cli.evaluate import evaluate
 from medwsss.cli.export import export
 from medwsss.cli.init import init
+from medwsss.cli.lines import one_line
 from medwsss.cli.masks import masks
 from medwsss.cli.phantom import phantom
 from medwsss.cli.predict import predict
@@ -85,7 +86,7 @@ def run() -> None:
 
 
 def _fail(message: str) -> None:
-    typer.echo(f"error: {_one_line(message)}", err=True)
+    typer.echo(f"error: {one_line(message)}", err=True)
     sys.exit(2)
 
 
@@ -94,14 +95,9 @@ def _shown_once() -> Callable[..., None]:
     shown: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-        line = _one_line(str(message))
+        line = one_line(str(message))
         if issubclass(category, MedwsssWarning) and line not in shown:
             shown.add(line)
             typer.echo(f"warning: {line}", err=True)
 
     return show
-
-
-def _one_line(text: str) -> str:
-    """File names may hold line breaks."""
-    return " ".join(text.splitlines())

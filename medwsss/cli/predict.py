@@ -49,6 +49,7 @@ def predict(
     ] = False,
 ) -> None:
     """Segment volumes (label files on the grid of the inputs) or photographs (label PNGs of their size)."""
+    from medwsss.cli.lines import one_line
     from medwsss.cli.options import check_folder, chosen, refuse_options
     from medwsss.cli.predict_photographs import predict_photographs
     from medwsss.cli.predict_volumes import predict_volumes
@@ -84,6 +85,6 @@ def predict(
                 overwrite=overwrite, resume=resume,
             )  # fmt: skip
     for name, reason in failed.items():
-        typer.echo(f"error: {name}: {reason}", err=True)
+        typer.echo(one_line(f"error: {name}: {reason}"), err=True)
     if failed:
         raise typer.Exit(2)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from medwsss.cli.lines import one_line
+
 if TYPE_CHECKING:
     import torch
 
@@ -80,7 +82,7 @@ def predict_volumes(
     if qualities:
         write_quality(qualities, labels, out)
     for line in review_lines(qualities):
-        typer.echo(line)
+        typer.echo(one_line(line))
     return failed
 
 

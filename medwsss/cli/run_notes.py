@@ -85,7 +85,8 @@ def _labels_used(run: "RunFolder") -> str:
     used = read_record(run.cine) or {}
     kept = used.get("rounds", 0)
     rounds = f", after {kept} {'round' if kept == 1 else 'rounds'} of self-training" if kept else ""
-    patients = {name.rpartition("_")[0] for name in used.get("left_out", {})}
+    left_out = used.get("left_out")
+    patients = {name.rpartition("_")[0] for name in left_out} if isinstance(left_out, dict) else set()
     missing = f"; the prior does not fit {len(patients)} training patients ({', '.join(sorted(patients))})"
     return f"{used.get('labels')}{rounds}{missing if patients else ''}"
 

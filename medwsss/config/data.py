@@ -1,5 +1,6 @@
 """Settings of the data: volumes that are cut into slices, and photographs."""
 
+import reprlib
 from abc import abstractmethod
 from typing import Annotated, Literal
 
@@ -7,6 +8,7 @@ from pydantic import Field, model_validator
 
 from medwsss.config.section import Count, Fraction, Place, Positive, Section, Seed, Weight
 from medwsss.labels import ACDC_TASKS, BACKGROUND_NAME, Task, own_task, parsed_codes
+from medwsss.writing import is_plain_name
 
 
 class GridConfig(Section):
@@ -119,6 +121,9 @@ class FolderDataConfig(VolumeDataConfig):
     def _classes_differ(self) -> "FolderDataConfig":
         if len({name.lower() for name in self.classes}) < len(self.classes):
             raise ValueError(f"classes {', '.join(self.classes)} must differ, in more than upper and lower case")
+        odd = next((name for name in self.classes if not is_plain_name(name)), None)
+        if odd is not None:
+            raise ValueError(f"class {reprlib.repr(odd)} cannot be part of a file name: rename it")
         if self.mask_codes is not None:
             known = {name.lower() for name in (*self.classes, BACKGROUND_NAME)}
             named = parsed_codes(self.mask_codes).values()

@@ -12,21 +12,26 @@ from pydantic import BaseModel, ValidationError
 from medwsss.config.data import DATASET_NAMES
 from medwsss.config.methods import METHOD_NAMES
 from medwsss.config.nearest import did_you_mean
+from medwsss.config.plain_yaml import plain_yaml
 from medwsss.config.pretraining import LearningConfig, PretrainConfig
 from medwsss.config.schema import RunConfig
 from medwsss.errors import ConfigError
+from medwsss.reading import read_text
 
-Tree = dict[str, Any]
+Tree = dict[Any, Any]
+"""Settings as YAML tells them: keys that are no words are refused when a tree is validated."""
 _Kind = TypeVar("_Kind", RunConfig, PretrainConfig)
-_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
-"""PyYAML refuses impossible dates and numbers with ValueError, and deep nesting with RecursionError."""
+_NOT_YAML = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+"""PyYAML refuses deep nesting with RecursionError, and impossible dates, numbers and switches with the others."""
 _CHOICES = {"data": DATASET_NAMES, "method": METHOD_NAMES}
 """Sections whose ``name`` decides which settings there are."""
+_LARGEST_BYTES = 1_000_000
+"""Of a configuration; PyYAML takes a second for each 100 kB."""
 _SHOWN = 80
 """Characters of a refused value that a message repeats."""
 
 
-def load_config(layers: Sequence[Mapping[str, Any]]) -> RunConfig:
+def load_config(layers: Sequence[Mapping[Any, Any]]) -> RunConfig:
     """Merge layers, later ones winning key by key, and validate the result.
 
     Raises:
@@ -35,7 +40,7 @@ def load_config(layers: Sequence[Mapping[str, Any]]) -> RunConfig:
     return _validated(RunConfig, layers)
 
 
-def load_pretraining(layers: Sequence[Mapping[str, Any]]) -> PretrainConfig:
+def load_pretraining(layers: Sequence[Mapping[Any, Any]]) -> PretrainConfig:
     """The same for a pretraining.
 
     Raises:
@@ -51,13 +56,13 @@ def read_layer(path: Path) -> Tree:
         ConfigError: the file is missing, is not YAML or is not a mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, largest_bytes=_LARGEST_BYTES)
     except OSError as error:
         raise ConfigError(f"cannot read configuration {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"cannot read configuration {path}: it is not UTF-8 text") from None
     try:
-        tree = yaml.safe_load(text)
+        tree = plain_yaml(text)
     except _NOT_YAML as error:
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if tree is None:
@@ -80,7 +85,7 @@ def override_layer(assignments: Sequence[str]) -> Tree:
         if not equals or not all(keys):
             raise ConfigError(f"'{assignment}' is not of the form key.key=value")
         try:
-            value = yaml.safe_load(text)
+            value = plain_yaml(text)
         except _NOT_YAML:
             raise ConfigError(f"the value in '{assignment}' is not valid YAML") from None
         for key in reversed(keys):
@@ -142,7 +147,7 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield prefix + key, value
 
 
-def _validated(kind: type[_Kind], layers: Sequence[Mapping[str, Any]]) -> _Kind:
+def _validated(kind: type[_Kind], layers: Sequence[Mapping[Any, Any]]) -> _Kind:
     default = kind()
     merged: Tree = {key: {"name": getattr(default, key).name} for key in _CHOICES if key in kind.model_fields}
     for layer in layers:
@@ -150,10 +155,11 @@ def _validated(kind: type[_Kind], layers: Sequence[Mapping[str, Any]]) -> _Kind:
     try:
         return kind.model_validate(merged)
     except ValidationError as error:
-        raise ConfigError("; ".join(_explained(problem, kind) for problem in error.errors())) from None
+        problems = "; ".join(_explained(problem, kind) for problem in error.errors())
+        raise ConfigError(" ".join(problems.split())) from None
 
 
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
+def _merged(base: Mapping[Any, Any], over: Mapping[Any, Any]) -> Tree:
     result = dict(base)
     for key, value in over.items():
         below = result.get(key)
@@ -163,7 +169,7 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
     return result
 
 
-def _other_choice(key: str, below: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
+def _other_choice(key: str, below: Mapping[Any, Any], value: Mapping[Any, Any]) -> bool:
     """Settings of one method or data set mean nothing to another, so naming another one starts afresh."""
     return key in _CHOICES and "name" in value and "name" in below and value["name"] != below["name"]
 

@@ -8,10 +8,21 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Weight = Annotated[float, Field(ge=0.0)]
 Positive = Annotated[float, Field(gt=0.0)]
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0)]
-Scales = Annotated[tuple[Positive, ...], Field(min_length=1)]
-Place = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Scales = Annotated[tuple[Annotated[float, Field(gt=0.0, le=16.0)], ...], Field(min_length=1)]
+
+
+def _absolute(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError(f"{str(path)!r} cannot be the name of a file")
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise ValueError(f"there is no home folder {path.parts[0]}") from None
+
+
+Place = Annotated[Path, AfterValidator(_absolute)]
 """A file or folder; it becomes absolute, so that a run can go on from anywhere."""
 
 

@@ -17,6 +17,8 @@ import numpy as np
 from medwsss.data.study import PHASES, Frame, Study, numbered_case
 from medwsss.errors import DatasetError, MedwsssWarning
 
+_LONGEST_INFO = 100_000
+"""Characters of Info.cfg that are read; it has about a hundred."""
 _PATIENT = re.compile(r"patient\d+")
 _FRAME = re.compile(r"_frame(\d+)(_gt)?\.nii(?:\.gz)?$")
 
@@ -127,21 +129,24 @@ def _frames(folder: Path, numbers: Mapping[str, int], cine: Path | None) -> dict
 def _read_info(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise DatasetError(f"{path} is missing: it names the ED and ES frames of the patient")
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        lines = stream.read(_LONGEST_INFO).splitlines()
     pairs = (line.partition(":") for line in lines)
     return {key.strip(): value.strip() for key, colon, value in pairs if colon}
 
 
 def _frame_numbers(info: Mapping[str, str], path: Path) -> dict[str, int]:
-    """Of the phases that Info.cfg names; at least one."""
+    """Of the phases that Info.cfg names; at least one, and two that differ."""
     numbers = {phase: _frame_number(info[phase], phase, path) for phase in PHASES if phase in info}
     if not numbers:
         raise DatasetError(f"{path} has neither key ED nor ES: add the numbers of both frames")
+    if len(set(numbers.values())) < len(numbers):
+        raise DatasetError(f"{path}: ED and ES are both frame {numbers['ED']}: correct the number of one")
     return numbers
 
 
 def _frame_number(value: str, phase: str, path: Path) -> int:
-    if not re.fullmatch(r"0*[1-9][0-9]{0,5}", value):
+    if not re.fullmatch(r"0{0,9}[1-9][0-9]{0,5}", value):
         raise DatasetError(f"{path}: {phase} is {reprlib.repr(value)}, not a frame number counted from 1")
     return int(value)
 

@@ -18,9 +18,14 @@ from pycocotools import mask as mask_api
 
 from medwsss.errors import DatasetError, MedwsssWarning
 from medwsss.labels import BACKGROUND, COCO_CATEGORIES, IGNORE
+from medwsss.reading import read_text
 
+MAX_BYTES = 2_000_000_000
+"""Of a json file; the largest official one has 450 MB."""
 MAX_PIXELS = 100_000_000
 """An image of more pixels is taken for a mistake."""
+MAX_OUTLINES = 2_000_000
+"""Pixels that the polygons of an image may be long in all: pycocotools takes 130 bytes for each, unchecked."""
 MAX_SIDE = 65_535
 """The longest side that a JPEG file can have."""
 
@@ -181,7 +186,7 @@ class _Shrinking:
 
 def _parsed(path: Path, shrinking: _Shrinking) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, largest_bytes=MAX_BYTES)
         content = json.loads(text, object_hook=shrinking)
     except OSError as error:
         raise DatasetError(f"cannot read the annotations {path}: {error.strerror}") from error
@@ -236,6 +241,8 @@ def _objects(
             raise _unusable(path, entry.number, f"its category {reprlib.repr(entry.category)} is unknown")
         _check_fits(entry, images[entry.image], path)
         objects[entry.image].append(CocoObject(labels[entry.category], entry.crowd, entry.outline))
+    for number, found in objects.items():
+        _check_length(found, images[number], path)
     return objects
 
 
@@ -248,6 +255,19 @@ def _check_fits(annotation: _Annotation, image: _Image, path: Path) -> None:
             raise _unusable(path, annotation.number, sizes)
     elif not all((np.abs(polygon) <= farthest).all() for polygon in outline):
         raise _unusable(path, annotation.number, f"its polygon leaves the image {image.name} by far, or is not finite")
+
+
+def _check_length(objects: Sequence[CocoObject], image: _Image, path: Path) -> None:
+    """Lines that cross an image again and again take memory out of proportion to the file."""
+    polygons = [polygon for found in objects if not isinstance(found.outline, Runs) for polygon in found.outline]
+    corners, farthest = sum(polygon.size for polygon in polygons) // 2, 2 * max(image.size)
+    if corners * 2 * farthest > MAX_OUTLINES and sum(map(_length, polygons)) > MAX_OUTLINES:
+        raise DatasetError(f"{path}: the polygons of image {image.name} are absurdly long: correct or remove them")
+
+
+def _length(polygon: Float64[np.ndarray, " _"]) -> float:
+    corners = polygon.reshape(-1, 2)
+    return float(np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1).sum())
 
 
 def _polygons(segmentation: list[Any]) -> Polygons | None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medwsss.errors import ImageLabelsError
+from medwsss.reading import read_text
 
 SEPARATORS = (",", ";", "\t")
 Row = tuple[int, dict[str, str]]
@@ -59,7 +60,7 @@ def _cells(path: Path) -> list[list[str]]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_text(path)
     except OSError as error:
         raise ImageLabelsError(f"cannot read the image-level labels {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from medwsss.data.cine_phases import extreme_frames
 from medwsss.data.study import PHASES
 from medwsss.errors import DatasetError, OutputError
+from medwsss.spreadsheets import FORMULA_SIGNS
 from medwsss.volumes.dicom import is_dicom_folder
 from medwsss.volumes.io import ITK_SUFFIXES, NIFTI_SUFFIXES, load_volume, time_points, volume_stem
 from medwsss.writing import written_whole
@@ -66,12 +67,12 @@ def write_example_table(images: Sequence[FoundImage], classes: Sequence[str], pa
     root, rows, cines = path.parent, [], 0
     for image in images:
         early, late = "", ""
-        mask = "" if image.mask is None else image.mask.relative_to(root).as_posix()
+        mask = "" if image.mask is None else _cell(image.mask.relative_to(root))
         if time_points(image.path) > 1:
             cines += 1
             early, late = (str(index + 1) for index in extreme_frames(load_volume(image.path).array))
             mask = ""  # of which time point, nobody says
-        where = image.path.relative_to(root).as_posix()
+        where = _cell(image.path.relative_to(root))
         rows.append((image.patient, where, image.phase, early, late, "", "", mask, *("" for _ in classes)))
     header = ("patient", "file", "phase", "ed", "es", "slice", "group", "mask", *classes)
     used = [column for column, name in enumerate(header) if _worth(name) or any(row[column] for row in rows)]
@@ -81,6 +82,11 @@ def write_example_table(images: Sequence[FoundImage], classes: Sequence[str], pa
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}; choose a writable folder") from error
     return cines
+
+
+def _cell(path: Path) -> str:
+    """The path as text that no spreadsheet takes for a formula."""
+    return f"./{path.as_posix()}" if path.as_posix().startswith(FORMULA_SIGNS) else path.as_posix()
 
 
 def _worth(column: str) -> bool:

@@ -13,6 +13,8 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from medwsss.errors import DatasetError, OutputError
 from medwsss.writing import written_whole
 
+MAX_PIXELS = 100_000_000
+"""More than phones and scanners of slides give out; a file of some kilobytes can claim any number."""
 _PHOTOGRAPH_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 """Plain raster files; Pillow would start other programs for some of the formats that are left out."""
 _LABEL_FORMATS = ("PNG",)
@@ -126,6 +128,8 @@ def _opened(path: Path, formats: tuple[str, ...]) -> Iterator[ImageFile.ImageFil
             warnings.simplefilter("ignore")
             file = Image.open(path, formats=formats)
         with file:
+            if file.width * file.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
             yield file
     except DatasetError:
         raise
@@ -139,7 +143,7 @@ def _complaint(path: Path, formats: tuple[str, ...], error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"cannot read the image {path}: {error.strerror}"
     if isinstance(error, Image.DecompressionBombError):
-        return f"{path} claims to have more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels: replace or shrink it"
+        return f"{path} claims to have more than {MAX_PIXELS} pixels: replace or shrink it"
     if path.stat().st_size == 0:
         return f"{path} is empty: copy it again from its source"
     if isinstance(error, UnidentifiedImageError):

@@ -15,6 +15,7 @@ from medwsss.data.sample import SliceKey
 from medwsss.data.study import Study, case_id, load_frame, load_reference
 from medwsss.errors import DatasetError, ImageLabelsError, OutputError
 from medwsss.labels import LabelSet, Task
+from medwsss.spreadsheets import with_formula, without_formula
 from medwsss.volumes.slicing import slices_of
 from medwsss.writing import written_whole
 
@@ -113,7 +114,7 @@ def write_image_labels(labels: ImageLabels, path: Path) -> None:
             columns, alone = ((BAG_COLUMN,), ("",)) if labels.bags else ((), ())
             rows.writerow((*KEY_COLUMNS, *columns, *labels.names))
             for key, tags in labels.tags.items():
-                rows.writerow((key.patient, key.phase, key.index, *numbers.get(key, alone), *tags))
+                rows.writerow((without_formula(key.patient), key.phase, key.index, *numbers.get(key, alone), *tags))
     except OSError as error:
         raise OutputError(f"cannot write the image-level labels {path}: {error.strerror}") from error
 
@@ -182,7 +183,7 @@ def _labels(path: Path, label_set: LabelSet, check: Callable[[SliceKey, str], No
         patient, phase, index = (row[column] for column in KEY_COLUMNS)
         if not re.fullmatch(r"[0-9]{1,9}", index):
             raise ImageLabelsError(f"{where}: slice {reprlib.repr(index)} is not a whole number counted from 0")
-        key = SliceKey(patient, phase, int(index))
+        key = SliceKey(with_formula(patient), phase, int(index))
         check(key, where)
         if key in tags:
             raise ImageLabelsError(f"{where}: {key} was already in the table: keep one row per slice")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medwsss.errors import DatasetError
+from medwsss.reading import read_text
+from medwsss.writing import is_plain_name
 
 _SHOWN = 80
-_LONGEST = 200
-"""Characters of a name; file systems end at 255 bytes, the ending included."""
 
 
 def listed_names(path: Path) -> tuple[str, ...]:
@@ -22,7 +22,7 @@ def listed_names(path: Path) -> tuple[str, ...]:
         DatasetError: the file cannot be read, is empty or repeats a name, or a line means no single image.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except OSError as error:
         raise DatasetError(f"cannot read the list {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -43,7 +43,7 @@ def file_of(folder: Path, name: str, suffix: str) -> Path:
     Raises:
         DatasetError: the name is none of a file alone.
     """
-    if not _is_plain(name):
+    if not is_plain_name(name):
         raise DatasetError(f"{name[:_SHOWN]!r} is no name of an image: give a file name without folders")
     return folder / f"{name}{suffix}"
 
@@ -59,7 +59,7 @@ def _name(line: str, where: str) -> str:
     """The one name that all columns of a line mean."""
     names = {_without_suffix(column.replace("\\", "/").rpartition("/")[2]) for column in line.split()}
     name = names.pop()
-    if names or not _is_plain(name):
+    if names or not is_plain_name(name):
         raise DatasetError(
             f"{where}: {line.strip()[:_SHOWN]!r} is neither a name nor the paths of an image and its mask"
         )
@@ -69,7 +69,3 @@ def _name(line: str, where: str) -> str:
 def _without_suffix(file: str) -> str:
     stem, _, suffix = file.rpartition(".")
     return stem if suffix.lower() in ("jpg", "jpeg", "png") else file
-
-
-def _is_plain(name: str) -> bool:
-    return 0 < len(name) <= _LONGEST and name.isprintable() and not set(name) & {"/", "\\"} and not name.startswith(".")

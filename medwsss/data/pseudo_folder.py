@@ -4,7 +4,7 @@
 be trusted. Photographs are PNG (weights as floor(255 W)), volumes NIfTI (weights as float32).
 """
 
-import json
+import reprlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,11 +13,14 @@ from typing import Any
 from medwsss.data.records import differences, read_record, save_record
 from medwsss.errors import DatasetError, OutputError
 from medwsss.labels import LabelSet
-from medwsss.writing import holds_something
+from medwsss.reading import read_json
+from medwsss.writing import holds_something, is_plain_name
 
 RECORD = "pseudo.json"
 LABELS = "labels"
 WEIGHTS = "weights"
+SUFFIXES = (".png", ".nii.gz")
+"""Of the files of photographs and of volumes."""
 STARTED = "started.json"
 """The record of a folder that is not complete yet."""
 _MAY_CHANGE = ("provenance.run", "provenance.data", "left_out")
@@ -78,7 +81,7 @@ def claim_pseudo_folder(root: Path, record: PseudoRecord, *, maps: Sequence[str]
     if changed:
         raise OutputError(f"{root} holds other pseudo-labels ({'; '.join(changed)}): choose another --out")
     if earlier is not None:
-        record = replace(record, left_out=_reasons(earlier.get("left_out", {})))
+        record = replace(record, left_out=_earlier_reasons(earlier, root))
     try:
         for name in (LABELS, WEIGHTS, *maps):
             (root / name).mkdir(parents=True, exist_ok=True)
@@ -87,6 +90,13 @@ def claim_pseudo_folder(root: Path, record: PseudoRecord, *, maps: Sequence[str]
     except OSError as error:
         raise OutputError(f"cannot write to {error.filename or root}: {error.strerror}; choose another --out") from None
     return PseudoFolder(root, record)
+
+
+def _earlier_reasons(earlier: dict[str, Any], root: Path) -> dict[str, tuple[str, ...]]:
+    try:
+        return _reasons(earlier.get("left_out", {}))
+    except ValueError as error:
+        raise OutputError(f"the record in {root} is damaged ({error}): choose another --out") from None
 
 
 def note_left_out(folder: PseudoFolder, names: Sequence[str], reasons: Sequence[str]) -> PseudoFolder:
@@ -146,13 +156,32 @@ def read_pseudo_record(path: Path) -> PseudoRecord:
         DatasetError: it cannot be read.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        lists = {key: tuple(content[key]) for key in ("classes", "names")}
-        left_out = _reasons(content.get("left_out", {}))  # records of earlier versions have none
-        return PseudoRecord(**{**content, **lists, "left_out": left_out})
+        return _checked(read_json(path))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path} is damaged ({' '.join(str(error).split())}): make it again") from None
 
 
-def _reasons(stored: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
-    return {name: tuple(reasons) for name, reasons in stored.items()}
+def _checked(content: dict[str, Any]) -> PseudoRecord:
+    """The record; ``ValueError`` and its like where something is missing or of another kind."""
+    lists = {key: _words(content[key]) for key in ("classes", "names")}
+    plain = all(is_plain_name(name) for name in (*lists["classes"], *lists["names"]))
+    words = (content["dataset"], content["task"], content["split_hash"] or "")
+    if not plain or content["suffix"] not in SUFFIXES or not all(isinstance(word, str) for word in words):
+        raise ValueError("a name or an ending cannot be that of a file")
+    if not isinstance(content["provenance"], dict):
+        raise ValueError("its provenance is no table")
+    _reasons(content["provenance"].get("without seeds", {}))
+    left_out = _reasons(content.get("left_out", {}))  # records of earlier versions have none
+    return PseudoRecord(**{**content, **lists, "left_out": left_out})
+
+
+def _reasons(stored: Any) -> dict[str, tuple[str, ...]]:
+    if not isinstance(stored, dict):
+        raise ValueError("left_out is no table")
+    return {name: _words(reasons) for name, reasons in stored.items()}
+
+
+def _words(stored: Any) -> tuple[str, ...]:
+    if not isinstance(stored, list) or not all(isinstance(word, str) for word in stored):
+        raise ValueError(f"{reprlib.repr(stored)} is no list of words")
+    return tuple(stored)

@@ -7,6 +7,7 @@ from typing import Any
 
 from medwsss.config.loading import leaves
 from medwsss.errors import OutputError
+from medwsss.reading import read_json
 from medwsss.writing import written_whole
 
 _LONGEST_SHOWN = 60
@@ -19,7 +20,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
         OutputError: it cannot be read, or holds something else.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
     except FileNotFoundError:
         return None
     except OSError as error:

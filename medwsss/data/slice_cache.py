@@ -15,6 +15,7 @@ from medwsss.config.data import GridConfig
 from medwsss.data.study import Frame, load_frame
 from medwsss.data.transforms import working_slices
 from medwsss.errors import MedwsssWarning, VolumeError
+from medwsss.reading import read_json
 from medwsss.writing import written_whole
 
 FORMAT = 3
@@ -126,12 +127,14 @@ def _key(frame: Frame, grid: GridConfig) -> str:
 def _read(path: Path) -> _Entry | None:
     """A stored entry, or None where it is missing or damaged."""
     try:
-        slices = np.load(path, mmap_mode="r", allow_pickle=False)
-        notes = json.loads(_notes_file(path).read_text(encoding="utf-8"))
-        entry = _Entry(slices, str(notes["voxels"]), [str(message) for message in notes["warned"]])
-    except (OSError, ValueError, EOFError, KeyError, TypeError):
+        slices = np.lib.format.open_memmap(path, mode="r")  # reads neither pickles nor archives
+        notes = read_json(_notes_file(path))
+        voxels, warned = notes["voxels"], notes["warned"]
+        sound = slices.dtype == np.float32 and slices.ndim == 3 and slices.size > 0
+        sound = sound and isinstance(voxels, str) and isinstance(warned, list)
+    except Exception:  # numpy parses headers as Python literals, which fails in many ways
         return None
-    return entry if slices.dtype == np.float32 and slices.ndim == 3 else None
+    return _Entry(slices, voxels, [str(message) for message in warned]) if sound else None
 
 
 def _notes_file(path: Path) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from medwsss.errors import OutputError, SplitError
+from medwsss.reading import read_json
 from medwsss.writing import written_whole
 
 
@@ -90,10 +91,10 @@ def read_split(path: Path) -> Split:
         SplitError: no such file, no JSON, a missing or malformed part, a shared patient, or a hash that does not fit.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = read_json(path)
     except OSError as error:
         raise SplitError(f"cannot read the split {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise SplitError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise SplitError(f"{path} is no split: it needs the lists train and held_out")

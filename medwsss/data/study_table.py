@@ -26,6 +26,8 @@ KNOWN_COLUMNS = (
 RESERVED_NAMES = (*KNOWN_COLUMNS, BAG_COLUMN, BACKGROUND_NAME)
 """What no class may be called, in any case: it would be taken for something else in a table or a mask."""
 
+_LONGEST_PATH, _LONGEST_PART, _LONGEST_WORD = 1000, 255, 100
+"""Of a file name, of what lies between two of its slashes, and of what becomes part of one."""
 _YES, _NO = ("1", "yes", "true", "x"), ("0", "no", "false")
 _LIST = re.compile(r"\s*[;,|/+]\s*")
 _RANGE = re.compile(r"(\d{1,5})\s*(?:[-–:]\s*(\d{1,5}))?")
@@ -183,6 +185,9 @@ def _row(path: Path, line: int, as_named: Mapping[str, str], path_column: str) -
     patient, images = _patient(cells["patient"], where), cells[path_column]
     if not images:
         raise ImageLabelsError(f"{where}: {path_column} is empty: name the file or folder of the images")
+    mask = cells.get("mask", "")
+    _check_file_name(images, path_column, where)
+    _check_file_name(mask, "mask", where)
     spans = [cells[column] for column in SLICE_COLUMNS if cells.get(column)]
     return TableRow(
         where=where,
@@ -194,9 +199,16 @@ def _row(path: Path, line: int, as_named: Mapping[str, str], path_column: str) -
         group=_plain(cells.get("group", ""), "group", where),
         height_cm=_measure(cells.get("height_cm", ""), "height_cm", where),
         weight_kg=_measure(cells.get("weight_kg", ""), "weight_kg", where),
-        mask=cells.get("mask", ""),
+        mask=mask,
         cells=cells,
     )
+
+
+def _check_file_name(cell: str, column: str, where: str) -> None:
+    """Refuse what no disk takes; whether a file of this name is there is looked for later."""
+    long = len(cell) > _LONGEST_PATH or any(len(part.encode()) > _LONGEST_PART for part in Path(cell).parts)
+    if long or "\0" in cell:
+        raise ImageLabelsError(f"{where}: {column} {reprlib.repr(cell)} cannot be the name of a file: correct it")
 
 
 def _patient(cell: str, where: str) -> str:
@@ -212,7 +224,8 @@ def _phase(cell: str, where: str) -> str:
 
 def _word(cell: str, column: str, where: str) -> str:
     """A name that becomes part of file names and of tables: neither a path nor a formula."""
-    if not cell.isprintable() or cell.startswith(".") or re.search(r'[\\/:*?"<>|]', cell):
+    long = len(cell) > _LONGEST_WORD
+    if long or not cell.isprintable() or cell.startswith(".") or re.search(r'[\\/:*?"<>|]', cell):
         raise ImageLabelsError(f"{where}: {column} {reprlib.repr(cell)} cannot be part of a file name: rename it")
     return _plain(cell, column, where)
 
@@ -225,7 +238,7 @@ def _plain(cell: str, column: str, where: str) -> str:
 
 
 def _whole(cell: str, column: str, where: str) -> int:
-    if not re.fullmatch(r"0*[1-9]\d{0,4}", cell):
+    if not re.fullmatch(r"0{0,9}[1-9]\d{0,4}", cell):
         raise ImageLabelsError(f"{where}: {column} is {reprlib.repr(cell)}, it must be a time point counted from 1")
     return int(cell)
 

@@ -10,9 +10,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from medwsss.config.data import AugmentationConfig, GridConfig
-from medwsss.errors import MedwsssWarning
+from medwsss.errors import MedwsssWarning, VolumeError
 from medwsss.volumes.slicing import slices_of
 from medwsss.volumes.volume import Volume
+
+_MOST_PIXELS = 8192
+"""Along one side of a working slice."""
 
 
 def working_slices(volume: Volume, grid: GridConfig, *, name: str = "volume") -> Float32[np.ndarray, "n h w"]:
@@ -23,6 +26,7 @@ def working_slices(volume: Volume, grid: GridConfig, *, name: str = "volume") ->
 
     Raises:
         ValueError: the volume has a time axis or voxels that are not finite.
+        VolumeError: slices would have more pixels than memory can hold, as when a header counts in other units.
     """
     from medwsss.data.monai_steps import resized  # noqa: PLC0415  # loading MONAI takes seconds
 
@@ -32,11 +36,16 @@ def working_slices(volume: Volume, grid: GridConfig, *, name: str = "volume") ->
         raise ValueError("volume must be finite")
     if native.min() == native.max():
         warnings.warn(f"{name} is constant: its slices become zeros", MedwsssWarning, stacklevel=2)
-    scaled = grey_levels(native, grid.percentiles)
     size = [
         max(1, round(pixels * native_mm / grid.spacing_mm))
-        for pixels, native_mm in zip(scaled.shape[1:], stack.spacing_mm, strict=True)
+        for pixels, native_mm in zip(native.shape[1:], stack.spacing_mm, strict=True)
     ]
+    if max(size) > _MOST_PIXELS:
+        raise VolumeError(
+            f"{name}: slices of {native.shape[1]} x {native.shape[2]} pixels become {size[0]} x {size[1]} at"
+            f" data.grid.spacing_mm {grid.spacing_mm:g}; correct the voxel size in the header, or choose a coarser grid"
+        )
+    scaled = grey_levels(native, grid.percentiles)
     return np.asarray(resized(torch.from_numpy(scaled), size).clamp(0.0, 1.0))
 
 
@@ -47,7 +56,8 @@ def grey_levels(stack: Float32[np.ndarray, "n h w"], percentiles: Sequence[float
         low, high = float(stack.min()), float(stack.max())
     if high <= low:
         return np.zeros_like(stack)
-    return np.clip((stack - low) / (high - low), 0.0, 1.0).astype(np.float32)
+    with np.errstate(over="ignore"):  # what is infinite is clipped
+        return np.clip((stack - low) / (high - low), 0.0, 1.0).astype(np.float32)
 
 
 def working_labels(volume: Volume, size: tuple[int, int]) -> Shaped[np.ndarray, "n h w"]:

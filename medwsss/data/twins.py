@@ -33,7 +33,7 @@ def check_no_twins(studies: Sequence[Study], split: Split, cache: SliceCache, gr
             held_out = next(patient for patient in patients if part[patient] == "held_out")
             raise SplitError(
                 f"{trained} trains and {held_out} is held out, but both hold the same voxels: they are one patient,"
-                " leave one of them out"
+                " draw another split (data.split.seed), or name one without one of them (data.split.file)"
             )
     if twins:
         first = " and ".join(min(twins))

@@ -133,7 +133,8 @@ def clear_stopped(run: RunFolder) -> None:
     """
     for file in (run.config, run.versions, run.split, run.tags, run.pseudo, run.metrics, run.validation):
         file.unlink(missing_ok=True)
-    for folder in (run.tensorboard, run.pictures, run.checkpoint("last").parent):
+    folders = (run.tensorboard, run.pictures, run.checkpoint("last").parent)
+    for folder in (folder for folder in folders if not folder.is_symlink()):  # training makes no links
         with suppress(OSError):
             for file in folder.iterdir():
                 file.unlink()

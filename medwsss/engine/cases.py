@@ -1,6 +1,5 @@
 """Which prediction belongs to which reference, and what the numbers in the files mean."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,9 @@ from medwsss.data.study import Frame, Study, StudySet, case_id, cine_case
 from medwsss.errors import EvaluationError
 from medwsss.labels import ACDC_TASKS, BACKGROUND, BACKGROUND_NAME, OWN_TASK, LabelSet, Task, own_task, parsed_codes
 from medwsss.metrics.results import Sources
+from medwsss.reading import read_json
 from medwsss.volumes.io import ITK_SUFFIXES, NIFTI_SUFFIXES, load_label_volume, volume_stem
+from medwsss.writing import is_plain_name
 
 PREDICTION_RECORD = "prediction.json"
 ACDC_STRUCTURES: Mapping[str, int] = {"rv": 1, "myo": 2, "lv": 3}
@@ -263,9 +264,9 @@ def _prediction_record(predictions: Path) -> _Record:
     if not path.is_file():
         return _Record()
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
         task, tags, classes = str(record["task"]), record.get("tags"), record.get("classes")
-        own = own_task([str(name) for name in classes]) if task == OWN_TASK else None
+        own = _own_task(classes) if task == OWN_TASK else None
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise EvaluationError(f"{path} is not a record of medwsss predict: remove it, or predict again") from error
     if task not in (*ACDC_TASKS, OWN_TASK):
@@ -274,9 +275,17 @@ def _prediction_record(predictions: Path) -> _Record:
     return _Record(PREDICTION_RECORD, task, told, str(record.get("checkpoint")), own)
 
 
+def _own_task(classes: Iterable[object]) -> Task:
+    """The task of recorded classes, whose names become those of files; ``ValueError`` where they cannot."""
+    names = [str(name) for name in classes]
+    if not names or not all(map(is_plain_name, names)):
+        raise ValueError("its classes cannot be part of file names")
+    return own_task(names)
+
+
 def _pseudo_record(path: Path) -> _Record:
     made = read_pseudo_record(path)
-    own = own_task(made.classes) if made.task == OWN_TASK else None
+    own = _own_task(made.classes) if made.task == OWN_TASK else None
     return _Record(RECORD, made.task, str(made.provenance.get("tags", "not known")), own=own)
 
 

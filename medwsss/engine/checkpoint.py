@@ -1,6 +1,7 @@
 """A checkpoint is one safetensors file: tensors of learner and optimiser, run state as JSON in its header."""
 
 import json
+import reprlib
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,11 +16,23 @@ from torch import Tensor
 
 from medwsss.errors import CheckpointError, OutputError
 from medwsss.methods.method import Learner
+from medwsss.reading import parsed_json
 from medwsss.writing import remove_rests, written_whole
 
 _METHOD, _OPTIMISER = "method.", "optimiser."
 _SCRATCH = ".saving"
 """Where safetensors makes files of its own while it writes, which a kill would leave among the checkpoints."""
+
+
+_KINDS = {
+    "step": int,
+    "best_step": int | None,
+    "best_score": int | float | None,
+    "config_hash": str,
+    "split_hash": str,
+    "settings": dict | None,
+}
+"""What the header of a checkpoint holds, by the names of ``RunState``."""
 
 
 @dataclass(frozen=True)
@@ -120,17 +133,20 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, framework="pt") as stored:
             yield stored
-    except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, TypeError, KeyError, ValueError, AttributeError) as error:
         raise CheckpointError(
             f"{path} is damaged or not a checkpoint of medwsss ({error}): use another one, or train again"
         ) from None
 
 
 def _state(stored: Any) -> RunState:
-    state = RunState(**json.loads(stored.metadata()["state"]))
-    if not isinstance(state.step, int):
-        raise TypeError(f"its step is {state.step!r}")
-    return state
+    content = parsed_json(stored.metadata()["state"])
+    for name, kind in _KINDS.items():
+        if not isinstance(content.get(name), kind):
+            raise TypeError(f"its {name} is {reprlib.repr(content.get(name))}")
+    if content["step"] < 0:
+        raise ValueError(f"its step is {content['step']}")
+    return RunState(**content)
 
 
 def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:

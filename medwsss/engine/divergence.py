@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -22,6 +22,7 @@ from medwsss.errors import CheckpointError, OutputError
 from medwsss.methods import build_method
 from medwsss.methods.method import Learner
 from medwsss.ranks import rank, ranks
+from medwsss.reading import parsed_json
 from medwsss.writing import written_whole
 
 _BATCH, _STATE, _STEP = "batch.safetensors", "checkpoint.safetensors", "step.json"
@@ -138,8 +139,11 @@ def repeat_step(run_folder: Path, kept: Path) -> dict[str, float]:
 
 
 def _stored(path: Path) -> tuple[Batch, Randomness]:
-    with safe_open(path, framework="pt") as stored:
-        keys = json.loads(stored.metadata()["keys"])
-        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    randomness = Randomness(tensors.pop("rng.layers"), tensors.pop("rng.method"))
-    return Batch(keys=tuple(SliceKey(*key) for key in keys), **tensors), randomness
+    try:
+        with safe_open(path, framework="pt") as stored:
+            keys = parsed_json(stored.metadata()["keys"])
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        randomness = Randomness(tensors.pop("rng.layers"), tensors.pop("rng.method"))
+        return Batch(keys=tuple(SliceKey(*key) for key in keys), **tensors), randomness
+    except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged or no batch that was kept ({error})") from None

@@ -7,6 +7,8 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 
 from medwsss.engine.run_folder import RunFolder
+from medwsss.errors import CheckpointError
+from medwsss.reading import read_text
 from medwsss.writing import written_whole
 
 _HEADER = ["step", "name", "value"]
@@ -62,11 +64,19 @@ def _append(path: Path, step: int, values: Mapping[str, float]) -> None:
 
 
 def _truncate(path: Path, last_step: int) -> None:
-    """Rows up to a step; what a killed process wrote half of its last row goes."""
+    """Rows up to a step; what a killed process wrote half of its last row goes.
+
+    Raises:
+        CheckpointError: there is something else in the file.
+    """
     if not path.exists():
+        path.unlink(missing_ok=True)  # a link that leads nowhere
         return
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = [row for row in csv.reader(stream) if len(row) == len(_HEADER) and row != _HEADER]
-    kept = [row for row in rows if int(row[0]) <= last_step]
+    try:
+        rows = csv.reader(read_text(path).splitlines())
+        whole = [row for row in rows if len(row) == len(_HEADER) and row != _HEADER]
+        kept = [row for row in whole if int(row[0]) <= last_step]
+    except (csv.Error, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}): move it away, then --resume") from None
     with written_whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([_HEADER, *kept])

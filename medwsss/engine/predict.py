@@ -1,6 +1,5 @@
 """From files to files: what is to be segmented, and the label volumes and maps written for it."""
 
-import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,10 +23,12 @@ from medwsss.engine.quality import QUALITY, CaseQuality, case_quality
 from medwsss.errors import DatasetError, ImageLabelsError, MedwsssWarning, OutputError
 from medwsss.labels import ACDC_TASKS, LabelSet
 from medwsss.methods.method import Predictor
+from medwsss.reading import read_json
 from medwsss.volumes.dicom import is_dicom_folder
 from medwsss.volumes.io import NIFTI_SUFFIXES, load_volume, save_volume, volume_stem
 from medwsss.volumes.slicing import slices_of
 from medwsss.volumes.volume import Volume
+from medwsss.writing import is_plain_name
 
 RECORD = "prediction.json"
 MAPS = ("probabilities", "cams", "uncertainty")
@@ -276,7 +277,8 @@ def tags_of(item: Item, frame: Volume, image_labels: ImageLabels) -> Float32[np.
 def _result_files(out: Path, name: str, classes: Sequence[str] = ()) -> list[Path]:
     """Everything there is of a case, with these classes, those of the last prediction or those of an ACDC task."""
     recorded = _record(out).get("classes")
-    shown = {"uncertainty", "background", *classes, *(map(str, recorded) if isinstance(recorded, list) else ())}
+    known = [what for what in recorded if isinstance(what, str)] if isinstance(recorded, list) else []
+    shown = {"uncertainty", "background", *classes, *filter(is_plain_name, known)}
     shown = shown.union(*(task.labels.names for task in ACDC_TASKS.values()))
     maps = [map_file(folder, name, what) for folder in MAPS for what in sorted(shown)]
     return [path for file in (_label_file(name), *maps) if os.path.lexists(path := out / file)]
@@ -285,7 +287,7 @@ def _result_files(out: Path, name: str, classes: Sequence[str] = ()) -> list[Pat
 def _record(out: Path) -> dict[str, Any]:
     """What the last prediction into this folder has recorded; empty where there is no record or none of ours."""
     try:
-        record = json.loads((out / RECORD).read_text(encoding="utf-8"))
+        record = read_json(out / RECORD)
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}

@@ -89,8 +89,10 @@ def accept_changes(run: RunFolder, config: LearningConfig, split: Split, learner
     if not changes:
         return state
     load_checkpoint(run.checkpoint("last"), learner)  # before anything is changed
-    earlier = read_record(run.changes) or {"changes": []}
-    save_record(run.changes, {"changes": [*earlier["changes"], {"after_step": state.step, "what": changes}]})
+    earlier = (read_record(run.changes) or {}).get("changes", [])
+    if not isinstance(earlier, list):
+        raise CheckpointError(f"{run.changes} is damaged: move it away, then --resume")
+    save_record(run.changes, {"changes": [*earlier, {"after_step": state.step, "what": changes}]})
     state = replace(state, config_hash=config_hash(config), split_hash=split.hash, settings=settings_of(config))
     replace_state(run.checkpoint("last"), state)
     return state

@@ -1,10 +1,10 @@
 """How long a run has trained, added up over interruptions (UniA, Table IX)."""
 
-import json
 import math
 
 from medwsss.data.records import save_record
 from medwsss.engine.run_folder import RunFolder
+from medwsss.reading import read_json
 
 
 def write_training_time(run: RunFolder, step: int, seconds: float) -> None:
@@ -20,7 +20,7 @@ def write_training_time(run: RunFolder, step: int, seconds: float) -> None:
 def training_seconds(run: RunFolder, step: int) -> float:
     """Seconds that ``step`` iterations have taken; nan where they were not recorded at that iteration."""
     try:
-        content = json.loads(run.training_time.read_text(encoding="utf-8"))
+        content = read_json(run.training_time)
         return float(content["seconds"]) if content["iterations"] == step else math.nan
     except (OSError, ValueError, TypeError, KeyError):
         return math.nan

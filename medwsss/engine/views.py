@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from medwsss.cam.multi_scale import magnified
 from medwsss.config.training import InferenceConfig
 from medwsss.data.transforms import native_maps
 from medwsss.methods.method import Prediction, Predictor
@@ -69,7 +70,7 @@ def _view(
     flip: bool,
 ) -> Prediction:
     """What a method says of changed images, at their own size and the right way round."""
-    scaled = images if scale == 1 else F.interpolate(images, scale_factor=scale, mode="bilinear")
+    scaled = images if scale == 1 else magnified(images, scale)
     turned = rotated(scaled, degrees, padding="zeros")
     found = _flipped(method.predict(turned.flip(-1), image_labels)) if flip else method.predict(turned, image_labels)
     upright = Prediction(

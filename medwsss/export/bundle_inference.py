@@ -12,7 +12,8 @@ from medwsss.config.data import VolumeDataConfig
 from medwsss.config.loading import load_config, read_layer
 from medwsss.engine.predict import claim_outputs, file_items, predict_item
 from medwsss.engine.quality import CaseQuality, write_quality
-from medwsss.errors import CheckpointError
+from medwsss.engine.run_folder import without_foreign_weights
+from medwsss.errors import CheckpointError, ConfigError
 from medwsss.methods import build_method
 
 
@@ -28,10 +29,11 @@ class BundleNetwork(nn.Module):
         """
         super().__init__()
         self.config = load_config([read_layer(Path(config_file))])
-        assert isinstance(self.config.data, VolumeDataConfig)  # others are not exported
+        if not isinstance(self.config.data, VolumeDataConfig):
+            raise ConfigError(f"{config_file} is not of a run on volumes: no other run is exported as a bundle")
         self.data = self.config.data
         self.labels = self.data.segmented.labels
-        self.method = build_method(self.config, self.labels)
+        self.method = build_method(without_foreign_weights(self.config), self.labels)
         try:
             self.method.load_state_dict(load_file(weights_file))
         except (SafetensorError, RuntimeError, OSError) as error:

@@ -1,6 +1,7 @@
 """The only door to timm: encoders that give tokens, auxiliary tokens and, if they have it, their attention."""
 
 import math
+import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import timm
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
+from pydantic import JsonValue
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import DropPath, HybridEmbed, PatchDropout
 from timm.models import is_model_in_modules
@@ -254,6 +256,8 @@ def _create_vit(config: EncoderConfig, image_size: int) -> VisionTransformer:
     vit = _create(config, arguments)
     if not isinstance(vit, VisionTransformer):
         raise ConfigError(f"encoder '{config.name}' is not a vision transformer of timm's plain family (vit_*)")
+    if not vit.blocks:
+        raise ConfigError(f"encoder '{config.name}' has no block: set encoder.arguments.depth to 1 or more")
     return vit
 
 
@@ -271,7 +275,8 @@ def _create(config: EncoderConfig, arguments: dict[str, Any]) -> Any:
     try:
         network = timm.create_model(config.name, pretrained=from_hub, **arguments)
     except (TypeError, AssertionError, KeyError) as error:
-        raise ConfigError(f"encoder '{config.name}' cannot be built with {arguments}: {error}") from None
+        shown = reprlib.repr(arguments)
+        raise ConfigError(f"encoder '{config.name}' cannot be built with {shown}: {error}") from None
     except Exception as error:  # the hub fails with the exceptions of its HTTP client
         if not from_hub:
             raise ConfigError(f"encoder '{config.name}' cannot be built: {error}") from None
@@ -329,20 +334,24 @@ def _drop_paths(network: nn.Module) -> tuple[tuple[DropPath, float], ...]:
 
 def _convolutional_stem(config: EncoderConfig) -> dict[str, Any]:
     """Arguments that replace the linear patch embedding by two 3×3 convolutions per halving, the first one strided."""
-    patch = int(config.arguments.get("patch_size", 16))
-    dim = config.arguments.get("embed_dim")
-    if config.pretrained or dim is None or not math.log2(patch).is_integer():
+    patch, dim = _count(config.arguments.get("patch_size", 16)), _count(config.arguments.get("embed_dim"))
+    if config.pretrained or not dim or patch.bit_count() != 1:
         raise ConfigError(
             "encoder.stem=convolutional needs encoder.pretrained=false (the hub has no such weights; a file of"
-            " medwsss pretrain may be given), encoder.arguments.embed_dim and a power of two as"
-            " encoder.arguments.patch_size"
+            " medwsss pretrain may be given), a whole number as encoder.arguments.embed_dim"
+            " and a power of two as encoder.arguments.patch_size"
         )
     halvings = int(math.log2(patch))
-    channels = [int(dim) // 2 ** (halvings - 1 - level) for level in range(halvings) for _ in range(2)]
+    channels = [dim // 2 ** (halvings - 1 - level) for level in range(halvings) for _ in range(2)]
     backbone = ConvStem(
         3, 2 * halvings, tuple(channels), stride=(2, 1) * halvings, norm_layer=nn.BatchNorm2d, act_layer=nn.GELU
     )
     return {"patch_size": 1, "embed_layer": partial(HybridEmbed, backbone=backbone, proj=False)}
+
+
+def _count(value: JsonValue) -> int:
+    """A whole number of pixels or channels that a network may have; 0 stands for anything else."""
+    return value if isinstance(value, int) and 0 < value <= 1 << 16 else 0
 
 
 def _block_index(index: int, depth: int) -> int:

@@ -6,6 +6,7 @@ import urllib.parse
 import urllib.request
 
 import huggingface_hub
+import huggingface_hub.constants
 
 _FILE = "model.safetensors"
 
@@ -16,7 +17,12 @@ def is_cached(repository: str) -> bool:
 
 
 def answers() -> bool:
-    """Whether asking makes sense: without this, the client of the hub retries for most of a minute when offline."""
+    """Whether asking makes sense: without this, the client of the hub retries for most of a minute when offline.
+
+    With ``HF_HUB_OFFLINE=1`` nothing is asked, not even for an address.
+    """
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        return False
     if urllib.request.getproxies():
         return True
     try:

@@ -1,6 +1,8 @@
 """Weights of a network from a local file."""
 
 import hashlib
+import reprlib
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,6 +91,7 @@ def _origin(path: Path) -> str:
 
 
 def _read_state(path: Path) -> State:
+    _check_not_packed(path)
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
@@ -102,4 +105,27 @@ def _read_state(path: Path) -> State:
         loaded = loaded.get(key, loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(loaded, dict) or not all(isinstance(n, str) and isinstance(t, Tensor) for n, t in loaded.items()):
         raise WeightsError(f"{path} holds no table of tensors by name: pass the state dict of an encoder")
+    size = path.stat().st_size
+    odd = next((name for name, tensor in loaded.items() if not _is_plain(tensor, size)), None)
+    if odd is not None:
+        raise WeightsError(f"{path} is refused: {reprlib.repr(odd)} is no plain tensor of numbers; pass .safetensors")
     return loaded
+
+
+def _check_not_packed(path: Path) -> None:
+    """torch stores tensors as they are, but unpacks an archive that is a thousand times smaller than its content."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            content = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+        raise WeightsError(f"cannot read weights {path}: it is a damaged archive; fetch the file again") from None
+    if content > path.stat().st_size:
+        raise WeightsError(f"{path} is refused: it unpacks to {content} bytes, torch packs nothing; pass .safetensors")
+
+
+def _is_plain(tensor: Tensor, file_size: int) -> bool:
+    """Whether its numbers are stored one by one: a view of one number can claim any size."""
+    stored = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    return stored and not (tensor.is_quantized or tensor.is_nested) and tensor.nbytes <= file_size

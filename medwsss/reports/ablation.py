@@ -15,7 +15,7 @@ from markupsafe import Markup
 from medwsss.reports.ablation_scores import LOWER_IS_BETTER, Ablation, Headline, Row, Score, Spread
 from medwsss.reports.html import encoded_pictures, render_page, replaced_report
 from medwsss.reports.summary import versions
-from medwsss.reports.tables import PERCENT_METRICS, Cell, Table, number
+from medwsss.reports.tables import PERCENT_METRICS, Cell, Table, markdown_page, number
 
 MEDIAN_CASE = "overlay_median.png"
 """In the report of a run on volumes."""
@@ -54,7 +54,7 @@ def ablation_markdown(ablation: Ablation, pictures: Mapping[str, bytes] = Mappin
         *("## What every row sets", _settings_table(ablation).markdown()),
         *("## Where the numbers come from", _about_table(ablation).markdown()),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return markdown_page(parts)
 
 
 def ablation_html(ablation: Ablation, pictures: Mapping[str, bytes] = MappingProxyType({})) -> str:

@@ -1,6 +1,5 @@
 """The picture sheet of a check: what moves in a handful of patients, and where in a volume each class is tagged."""
 
-import io
 import math
 from collections.abc import Sequence
 
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure, SubFigure
 from medwsss.metrics.survey import Preview
 from medwsss.metrics.tag_statistics import ClassTags, TagTable, shares_by_position
 from medwsss.reports.check_content import Check
-from medwsss.reports.figures import COLOURS, GRID, INK
+from medwsss.reports.figures import COLOURS, GRID, INK, png
 from medwsss.types import Image2D
 
 BINS = 10
@@ -31,7 +30,7 @@ def check_figure(check: Check) -> bytes | None:
     if not check.previews and not panels and not bare:
         return None
     if bare:
-        return _png(_class_sheet([tags for statistics in bare for tags in statistics.classes], check.unit))
+        return png(_class_sheet([tags for statistics in bare for tags in statistics.classes], check.unit), dpi=_DPI)
     rows = max(len(check.previews), 3 if panels else 1)
     widths = [6.2 if check.previews else 0.0, 5.0 if panels else 0.0]
     figure = _figure((sum(widths), rows * _ROW_INCHES + 0.5))
@@ -44,7 +43,7 @@ def check_figure(check: Check) -> bytes | None:
         _motion_part(next(parts), check.previews, check.least_change)
     if panels:
         _tag_part(next(parts), panels)
-    return _png(figure)
+    return png(figure, dpi=_DPI)
 
 
 def _motion_part(part: SubFigure, previews: Sequence[Preview], least_change: float) -> None:
@@ -138,9 +137,3 @@ def _figure(size: tuple[float, float]) -> Figure:
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    return buffer.getvalue()

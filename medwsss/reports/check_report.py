@@ -7,7 +7,7 @@ from pathlib import Path
 from medwsss.reports.check_content import Check, Section, check_json, check_sections, verdict_lines
 from medwsss.reports.check_figure import check_figure
 from medwsss.reports.html import replaced_report
-from medwsss.reports.tables import Table
+from medwsss.reports.tables import Table, markdown_page
 
 CHECK_FILES = ("check.json", "check.md", "check.png")
 MOST_FINDINGS = 20
@@ -21,7 +21,7 @@ def check_text(check: Check) -> str:
 
 def check_markdown(check: Check, *, picture: bool) -> str:
     """The same in Markdown, the verdict first."""
-    return "\n\n".join(part for part in _markdown_parts(check, picture) if part) + "\n"
+    return markdown_page(_markdown_parts(check, picture))
 
 
 def check_json_text(check: Check) -> str:

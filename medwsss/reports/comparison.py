@@ -17,7 +17,7 @@ from medwsss.reports.figures import FAINT, INK, class_colours, panels, png, titl
 from medwsss.reports.html import encoded_pictures, render_page, replaced_report
 from medwsss.reports.report_folder import StoredReport
 from medwsss.reports.summary import NOT_A_DEVICE, plain_json, versions
-from medwsss.reports.tables import TITLES, Cell, Table, number
+from medwsss.reports.tables import TITLES, Cell, Table, markdown_page, number
 from medwsss.spreadsheets import without_formulas
 
 COMPARISON_FILES = ("comparison.html", "comparison.md", "comparison.csv", "comparison.json", "comparison.png")
@@ -123,7 +123,7 @@ def comparison_markdown(comparison: Comparison) -> str:
         "![Dice of each patient](comparison.png)",
         *("## What was compared", _about(comparison).markdown()),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return markdown_page(parts)
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from medwsss.metrics.results import Evaluation
 from medwsss.metrics.statistics import Interval
 from medwsss.reports.tables import ranked
+from medwsss.writing import written_whole
 
 COLOURS: Mapping[str, str] = {"heart": "#d1495b", "RV": "#2f7fc1", "MYO": "#e09f3e", "LV": "#d1495b"}
 OTHER_COLOURS = ("#2d9d78", "#8e5bc4", "#2f7fc1", "#e09f3e", "#d1495b", "#9a8c2d", "#b5651d", "#c25b9f")
@@ -209,6 +212,19 @@ def _class_legend(figure: Figure, classes: Sequence[str], *, phases: bool = Fals
 
 
 def png(figure: Figure, *, dpi: int = DPI) -> bytes:
+    """The figure, with every text as it is written: matplotlib takes what stands between dollar signs for a formula."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def write_png(figure: Figure, path: Path, *, dpi: int) -> None:
+    """Store ``png``; the file appears whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with written_whole(path) as temporary:
+        temporary.write_bytes(png(figure, dpi=dpi))

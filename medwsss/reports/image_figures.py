@@ -1,14 +1,12 @@
 """The picture of a report on label images, as PNG bytes."""
 
-import io
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from medwsss.metrics.image_results import ImageEvaluation
-from medwsss.reports.figures import INK
+from medwsss.reports.figures import INK, png
 
 SHARES = {"iou": ("IoU", "#2f7fc1"), "false_positive_rate": ("FP", "#e07a5f"), "false_negative_rate": ("FN", "#d9dee4")}
 """What a bar is made of, with name and colour: shares of the union of prediction and reference."""
@@ -30,9 +28,7 @@ def iou_figure(evaluation: ImageEvaluation) -> bytes:
         _bars(axis, evaluation, group, rows=len(groups[0]))
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(SHARES), frameon=False, fontsize=9)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure, dpi=_DPI)
 
 
 def _bars(axis: Axes, evaluation: ImageEvaluation, group: list[int], *, rows: int) -> None:

@@ -14,6 +14,7 @@ from medwsss.reports.html import encoded_pictures, render_page, replaced_report
 from medwsss.reports.image_figures import iou_figure
 from medwsss.reports.image_tables import DEFINITIONS, ImageContent, bullets, image_content
 from medwsss.reports.summary import versions
+from medwsss.reports.tables import markdown_page
 
 IMAGE_REPORT_FILES = ("per_class.csv", "summary.json", "report.md", "report.html")
 _PICTURE = "iou.png"
@@ -105,7 +106,7 @@ def image_json(
 
 def image_markdown(content: ImageContent) -> str:
     """The page in Markdown; its picture is a file beside it."""
-    return "\n\n".join(part for part in _markdown_parts(content) if part) + "\n"
+    return markdown_page(_markdown_parts(content))
 
 
 def image_html(content: ImageContent, picture: bytes) -> str:

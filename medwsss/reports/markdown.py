@@ -8,13 +8,13 @@ from medwsss.reports.content import Content
 from medwsss.reports.group_figure import GROUPS_CAPTION
 from medwsss.reports.model_card import LIMITS
 from medwsss.reports.summary import NOT_A_DEVICE
-from medwsss.reports.tables import DEFINITIONS, spoken
+from medwsss.reports.tables import DEFINITIONS, markdown_page, spoken
 from medwsss.reports.trust import TRUST_CAPTION, TRUST_TITLE
 
 
 def report_markdown(content: Content, pictures: Iterable[str]) -> str:
     """``pictures`` are file names relative to the report."""
-    return "\n\n".join(part for part in _parts(content, tuple(pictures)) if part) + "\n"
+    return markdown_page(_parts(content, tuple(pictures)))
 
 
 def _parts(content: Content, pictures: tuple[str, ...]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from medwsss.labels import BACKGROUND, IGNORE
+from medwsss.reports.figures import write_png
 
 _CODES = ("3b7dd8", "e6a117", "d64550", "2d9d78", "8e5bc4", "5bc0de", "b5651d", "e377c2", "bcbd22", "17becf")
 _CLASS_COLOURS = np.array([to_rgb(f"#{code}") for code in _CODES])
@@ -46,8 +47,7 @@ def write_panels(panels: Sequence[Panel], path: Path) -> None:
         row[2].imshow(panel.uncertainty, cmap="viridis", vmin=0, vmax=1, alpha=0.6)
         for axis, labels in ((row[3], panel.pseudo_labels), (row[4], panel.prediction)):
             axis.imshow(_coloured(labels))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=80)
+    write_png(figure, path, dpi=80)
 
 
 def _coloured(labels: Int64[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 4"]:

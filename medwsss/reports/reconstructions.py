@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Float32
 from matplotlib.figure import Figure
 
+from medwsss.reports.figures import write_png
+
 _COLUMNS = ("image", "masked", "reconstruction")
 
 
@@ -31,5 +33,4 @@ def write_reconstructions(panels: Sequence[ReconstructionPanel], path: Path) -> 
             axis.set_axis_off()
             axis.set_title(name, fontsize=8)
         row[0].set_title(panel.title, fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=80)
+    write_png(figure, path, dpi=80)

@@ -1,6 +1,5 @@
 """The report of another time, read back: its values per case, and what it says of their origin."""
 
-import json
 import re
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import pandas as pd
 
 from medwsss.errors import EvaluationError
 from medwsss.metrics.results import METRICS, PER_CASE_COLUMNS
+from medwsss.reading import read_json
 
 _KEYS = ["case", "patient", "class"]
 _VOLUME_TOLERANCE = 1e-6
@@ -51,7 +51,7 @@ def read_report(path: Path) -> StoredReport:
         raise EvaluationError(f"{path} holds {what} (per_case.csv): pass the folder of a report of train or evaluate")
     try:
         frame = pd.read_csv(folder / "per_case.csv", dtype=dict.fromkeys((*_KEYS, "phase", "group"), str))
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        summary = read_json(folder / "summary.json")
         missing = [column for column in PER_CASE_COLUMNS if column not in frame]
         if missing:
             raise ValueError(f"per_case.csv lacks {', '.join(missing)}")

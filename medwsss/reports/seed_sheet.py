@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from medwsss.errors import OutputError
-from medwsss.reports.figures import COLOURS, INK
+from medwsss.reports.figures import COLOURS, INK, write_png
 
 PATIENTS_A_PAGE = 24
 CROP_MM = 140.0
@@ -69,7 +69,7 @@ def write_sheets(
     for page, path in zip(pages, paths, strict=True):
         figure = sheet(page, phases=phases, classes=classes, spacing_mm=spacing_mm)
         try:
-            figure.savefig(path, dpi=_DPI, metadata={"Software": None})
+            write_png(figure, path, dpi=_DPI)
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror}; choose another --out") from None
     return paths

@@ -8,7 +8,7 @@ from jaxtyping import Float32
 from matplotlib.figure import Figure
 
 from medwsss.errors import OutputError
-from medwsss.reports.figures import png
+from medwsss.reports.figures import DPI, write_png
 
 _COLUMNS = 6
 _INCHES = 1.8
@@ -30,7 +30,6 @@ def write_slice_sheet(slices: Float32[np.ndarray, "n h w"], path: Path, *, title
             axis.imshow(slices[number], cmap="gray", vmin=0.0, vmax=1.0)
             axis.set_title(f"slice {number}", fontsize=8)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(png(figure))
+        write_png(figure, path, dpi=DPI)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}; choose a writable folder") from error

@@ -1,6 +1,7 @@
 """The tables of a report: numbers become cells here, and pages are laid out elsewhere."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -73,6 +74,14 @@ class Table:
         rule = (":--", *(":--" if self.words else "--:" for _ in self.header[1:]))
         lines = [self.header, rule, *(map(str, row) for row in self.rows)]
         return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
+
+
+def markdown_page(parts: Iterable[str]) -> str:
+    """Parts of a page in Markdown, a blank line between them; empty ones are left out.
+
+    Names come from anybody: what would begin a tag of HTML is written so that it begins none.
+    """
+    return re.sub("<(?=[A-Za-z/!?])", "&lt;", "\n\n".join(part for part in parts if part)) + "\n"
 
 
 def number(value: float, metric: str, *, signed: bool = False) -> str:

@@ -17,7 +17,7 @@ from medwsss.reports.html import encoded_pictures, render_page, replaced_report
 from medwsss.reports.model_card import LIMITS, citations
 from medwsss.reports.overlay_figure import maps_caption, overlay_figure
 from medwsss.reports.summary import NOT_A_DEVICE, plain_json, versions
-from medwsss.reports.tables import Cell, Table
+from medwsss.reports.tables import Cell, Table, markdown_page
 from medwsss.spreadsheets import without_formulas
 
 UNSCORED_FILES = ("volumes.csv", "clinical.csv", "summary.json", "report.md", "report.html")
@@ -148,4 +148,4 @@ def _markdown(content: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     parts += ["## Where the numbers come from", content["about"].markdown()]
     parts += ["## Intended use and limits", "\n".join(f"- {limit}" for limit in content["limits"])]
     parts += ["## How to cite", "\n".join(f"- {citation}" for citation in content["citations"])]
-    return "\n\n".join(parts) + "\n"
+    return markdown_page(parts)

@@ -4,9 +4,11 @@ import gzip
 import io
 import math
 import os
+import re
 import warnings
 import zlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +28,16 @@ _HEADER_BYTES = 540
 """A NIfTI-2 header; a NIfTI-1 header has 348."""
 _DEFLATE_LIMIT = 1032
 """No deflate stream expands further than this."""
+_MOST_BEHIND = 1 << 20
+"""Bytes that may follow the voxels; a stream that goes on and on costs no more than that."""
 _TOLERANCE = 0.01
 """Relative difference of affine and pixdim that is reported."""
 _MM_PER_UNIT = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
+_HIGHEST_FORM_CODE = 5
+_SMALLEST_MM, _LARGEST_MM = 1e-6, 1e6
+"""Voxel sizes and places beyond these are mistakes of a header, and no NIfTI could store them."""
+_LARGEST_VALUE = 1e15
+"""No scanner measures more, and the squares of what lies beyond would overflow in sums of float32."""
 _MAX_CODE = 255
 LONGEST_DESCRIPTION = 79
 """Characters of ASCII that the header field ``descrip`` holds."""
@@ -49,22 +58,23 @@ def load_volume(path: Path | str) -> Volume:
     Files: .nii, .nii.gz, .mha, .nrrd (the last two are turned from LPS to RAS). Trailing axes of length 1 beyond the
     fourth are dropped. A folder is read as one DICOM series (see ``medwsss.volumes.dicom.load_dicom``).
     ``spacing_mm`` comes from the affine; when the affine and pixdim differ by more than 1 %, pixdim is believed if the
-    affine is unit-scale, otherwise the affine, and a warning says so. Voxels that are not finite take the smallest
-    finite value, and a warning counts them.
+    affine is unit-scale, otherwise the affine, and a warning says so. Voxels that are not finite or lie beyond 1e15
+    take the smallest value of the others, and a warning counts them.
 
     Raises:
         VolumeError: the file is missing, damaged, of another kind, or no voxel is finite.
     """
     volume = load_dicom(Path(path)) if Path(path).is_dir() else _read(Path(path))
-    finite = np.isfinite(volume.array)
+    finite = (volume.array > -_LARGEST_VALUE) & (volume.array < _LARGEST_VALUE)
     bad = finite.size - int(np.count_nonzero(finite))
     if not bad:
         return volume
     if bad == finite.size:
-        raise VolumeError(f"{path}: no voxel is finite; export the volume again")
+        raise VolumeError(f"{path}: no voxel is finite and below {_LARGEST_VALUE:g}; export the volume again")
     floor = volume.array[finite].min()
     message = (
-        f"{path}: {bad} of {finite.size} voxels are NaN or infinite; they were set to the smallest value {floor:g}"
+        f"{path}: {bad} of {finite.size} voxels are NaN or infinite, or beyond {_LARGEST_VALUE:g}; they were set to"
+        f" the smallest value {floor:g}"
     )
     warnings.warn(message, MedwsssWarning, stacklevel=2)
     return volume.with_array(np.where(finite, volume.array, floor))
@@ -99,12 +109,9 @@ def time_points(path: Path | str) -> int:
     suffix = _checked_suffix(path)
     if suffix in ITK_SUFFIXES:
         return load_volume(path).frames
-    try:
-        with _open(path) as stream:
-            header = _nifti_header(path, stream.read(_HEADER_BYTES))
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise VolumeError(f"{path}: damaged NIfTI file ({_one_line(error)}); copy or export it again") from error
-    shape = _checked_shape(path, header.get_data_shape())
+    with _damage_named(path), _open(path) as stream, np.errstate(over="ignore"):
+        header = _nifti_header(path, stream.read(_HEADER_BYTES))
+        shape = _checked_shape(path, header.get_data_shape())
     return shape[3] if len(shape) == 4 else 1
 
 
@@ -128,6 +135,7 @@ def save_volume(volume: Volume, path: Path | str, *, description: str = "") -> N
     content = _nifti_bytes(volume, description)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        partial.unlink(missing_ok=True)  # whoever prepared the folder may have put a link of this name there
         _write(content, partial, compress=path.name.lower().endswith(".gz"))
         partial.replace(path)
     except OSError as error:
@@ -151,7 +159,9 @@ def _suffix(path: Path) -> str:
 
 def _read(path: Path) -> Volume:
     suffix = _checked_suffix(path)
-    array, geometry = _read_nifti(path) if suffix in NIFTI_SUFFIXES else _read_itk(path)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows becomes infinite, and is refused or counted
+        array, geometry = _read_nifti(path) if suffix in NIFTI_SUFFIXES else _read_itk(path)
+        _check_extent(path, geometry)
     return Volume(
         np.require(array, requirements="W"),
         geometry.spacing_mm,
@@ -160,6 +170,15 @@ def _read(path: Path) -> Volume:
         geometry.frame_spacing,
         geometry.form_codes,
     )
+
+
+def _check_extent(path: Path, geometry: _Geometry) -> None:
+    sizes = (*geometry.spacing_mm, *np.linalg.norm(geometry.affine[:3, :3], axis=0))
+    if min(sizes) < _SMALLEST_MM or max(*sizes, np.abs(geometry.affine).max()) > _LARGEST_MM:
+        raise VolumeError(
+            f"{path}: voxels of {_rounded(geometry.spacing_mm)} mm, or their place, lie beyond {_SMALLEST_MM:g} to"
+            f" {_LARGEST_MM:g} mm; correct the header"
+        )
 
 
 def _checked_suffix(path: Path) -> str:
@@ -179,26 +198,29 @@ def _checked_suffix(path: Path) -> str:
 
 
 def _read_nifti(path: Path) -> tuple[Float32[np.ndarray, "x y z *t"], _Geometry]:
-    import nibabel as nib  # noqa: PLC0415  heavy, and most commands read no volume
+    from nibabel.arrayproxy import ArrayProxy  # noqa: PLC0415  heavy, and most commands read no volume
+
+    with _damage_named(path):
+        with _open(path) as stream:
+            header = _nifti_header(path, stream.read(_HEADER_BYTES))
+            shape = _checked_shape(path, header.get_data_shape())
+            geometry = _nifti_geometry(path, header)
+            content = _claimed_content(path, header, stream)
+        array = np.asarray(ArrayProxy(io.BytesIO(content), header, mmap=False), dtype=np.float32)
+    return array.reshape(shape), geometry
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """What goes wrong while a NIfTI file is read becomes an error that names it."""
     from nibabel.spatialimages import HeaderDataError  # noqa: PLC0415
 
     try:
-        with _open(path) as stream:
-            block = stream.read(_HEADER_BYTES)
-            header = _nifti_header(path, block)
-            shape = _checked_shape(path, header.get_data_shape())
-            geometry = _nifti_geometry(path, header)
-            content = block + stream.read(max(0, _claimed_bytes(path, header) - len(block)))
-            while stream.read(1 << 20):  # the checksum of a .gz is compared at its end
-                pass
-        kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows becomes infinite, and is counted then
-            array = kind.from_bytes(content).get_fdata(dtype=np.float32, caching="unchanged")
+        yield
     except PermissionError as error:
         raise VolumeError(f"{path}: cannot be read; check its permissions") from error
     except (OSError, EOFError, ValueError, zlib.error, MemoryError, HeaderDataError) as error:
         raise VolumeError(f"{path}: damaged NIfTI file ({_one_line(error)}); copy or export it again") from error
-    return array.reshape(shape), geometry
 
 
 def _open(path: Path) -> io.BufferedIOBase:
@@ -221,10 +243,25 @@ def _nifti_header(path: Path, block: bytes) -> Any:
     return header
 
 
+def _claimed_content(path: Path, header: Any, stream: io.BufferedIOBase) -> bytes:
+    """The uncompressed file as far as its header claims it, refused where it holds less, or much more."""
+    claimed = _claimed_bytes(path, header)
+    stream.seek(0)
+    content = stream.read(claimed)
+    if len(content) < claimed:
+        raise VolumeError(f"{path}: header claims {claimed} bytes, the file has only {len(content)}; copy it again")
+    if len(stream.read(_MOST_BEHIND + 1)) > _MOST_BEHIND:  # at its end the checksum of a .gz is compared
+        raise VolumeError(f"{path}: holds more than {_MOST_BEHIND} bytes behind its voxels; correct the header")
+    return content
+
+
 def _claimed_bytes(path: Path, header: Any) -> int:
     """Length of the uncompressed file according to its header, refused when the file cannot hold it."""
+    offset, least = float(header["vox_offset"]), int(header.single_vox_offset)
+    if not least <= offset < math.inf:
+        raise VolumeError(f"{path}: vox_offset {offset:g} must be {least} or more; correct the header")
     voxels = math.prod(int(length) for length in header.get_data_shape())
-    claimed = int(header["vox_offset"]) + voxels * int(header.get_data_dtype().itemsize)
+    claimed = int(offset) + voxels * int(header.get_data_dtype().itemsize)
     _refuse_oversize(path, claimed, expansion=_DEFLATE_LIMIT if path.name.lower().endswith(".gz") else 1)
     return claimed
 
@@ -257,8 +294,14 @@ def _nifti_geometry(path: Path, header: Any) -> _Geometry:
         warnings.warn(message, MedwsssWarning, stacklevel=5)
         affine, units = np.diag([mm, mm, mm, 1.0]) @ affine, ("mm", units[1])
     frame_spacing = pixdim[3] if math.isfinite(pixdim[3]) else 0.0
-    codes = (int(header["qform_code"]), int(header["sform_code"]))
+    codes = (_form_code(header["qform_code"]), _form_code(header["sform_code"]))
     return _Geometry(spacing_mm, affine, units, frame_spacing, codes)
+
+
+def _form_code(stored: Any) -> int:
+    """A code outside the standard is kept as what it means: above 0 the form counts, below it does not."""
+    code = int(stored)
+    return code if code in range(_HIGHEST_FORM_CODE + 1) else int(code > 0)
 
 
 def _units(header: Any) -> tuple[str, str]:
@@ -337,17 +380,48 @@ def _read_itk(path: Path) -> tuple[Float32[np.ndarray, "x y z *t"], _Geometry]:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
+        meta_image = _meta_image(path) if path.name.lower().endswith(".mha") else None
         reader.ReadImageInformation()
         components = reader.GetNumberOfComponents()
         if components != 1 or reader.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):
             raise VolumeError(f"{path}: voxels with several components cannot be read; export grey values or labels")
         shape = _checked_shape(path, reader.GetSize())
-        _refuse_oversize(path, math.prod(shape), expansion=_DEFLATE_LIMIT)
+        bits = int(sitk.GetPixelIDValueAsString(reader.GetPixelID()).partition("-")[0])
+        claimed = math.prod(shape) * bits // 8
+        _refuse_oversize(path, claimed, expansion=_DEFLATE_LIMIT)
+        if meta_image is not None:
+            _check_voxels(path, *meta_image, claimed)
         image = reader.Execute()
-    except (RuntimeError, MemoryError) as error:
+    except (OSError, RuntimeError, MemoryError, zlib.error) as error:
         raise VolumeError(f"{path}: damaged file ({_one_line(error)}); copy or export it again") from error
     array = np.asarray(sitk.GetArrayFromImage(image), dtype=np.float32).transpose()
     return array.reshape(shape), _itk_geometry(path, image)
+
+
+def _meta_image(path: Path) -> tuple[bytes, bytes]:
+    """Header and voxels of a MetaImage, as they are stored."""
+    content = path.read_bytes()
+    last_line = re.search(rb"^ElementDataFile *[=:] *LOCAL[ \t]*\r?\n", content, re.MULTILINE)
+    if last_line is None:
+        raise VolumeError(f"{path}: damaged file (no line ElementDataFile = LOCAL); copy or export it again")
+    return content[: last_line.end()], content[last_line.end() :]
+
+
+def _check_voxels(path: Path, header: bytes, stored: bytes, claimed: int) -> None:
+    """Refuse a MetaImage without all its voxels: MetaIO tells standard error alone, and makes up what is missing."""
+    if _says(header, b"BinaryData", b"False"):
+        return
+    if _says(header, b"CompressedData", b"True"):
+        unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # zlib or gzip
+        stored = unpacker.decompress(stored, claimed + 1)
+        if len(stored) >= claimed and not unpacker.eof:
+            raise VolumeError(f"{path}: damaged file (its voxels do not end where they should); copy it again")
+    if len(stored) < claimed:
+        raise VolumeError(f"{path}: header claims {claimed} bytes, the file has only {len(stored)}; copy it again")
+
+
+def _says(header: bytes, key: bytes, value: bytes) -> bool:
+    return re.search(rb"^" + key + rb" *[=:] *" + value, header, re.MULTILINE | re.IGNORECASE) is not None
 
 
 def _itk_geometry(path: Path, image: Any) -> _Geometry:

@@ -85,8 +85,19 @@ def test_both_heads_equal_the_recorded_cases(golden) -> None:
             torch.testing.assert_close(cams, torch.from_numpy(cases[f"c{case}_out_{name}"]), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("scale", [0.0, -1.0, 0.05, float("nan"), float("inf")])
-def test_scales_that_leave_no_image_are_refused(scale: float) -> None:
+def test_a_scale_that_would_leave_no_pixel_leaves_one() -> None:
+    sizes = []
+
+    def score_maps(batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        sizes.append(tuple(batch.shape[2:]))
+        return (batch,)
+
+    multi_scale_cams(score_maps, torch.rand(1, 3, 1, 5), scales=(0.5, 0.05))
+    assert sizes == [(1, 5), (1, 2), (1, 1)]
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
+def test_scales_that_are_no_magnification_are_refused(scale: float) -> None:
     with pytest.raises(ValueError, match="scales"):
         multi_scale_cams(lambda batch: (batch,), torch.rand(1, 3, 8, 8), scales=(scale,))
 

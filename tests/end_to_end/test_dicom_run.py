@@ -1,6 +1,7 @@
 """From DICOM series and a table to a report, a bundle and DICOM-SEG, and no name of a person on the way."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,19 @@ SERIES = FakeDicom(rows=36, columns=32, frames=5, slices=4)
 SECRETS = re.compile("|".join(map(re.escape, IDENTITY)).encode(), re.IGNORECASE)
 
 
-def beating(image: Any, place: int, time: int) -> None:
-    """A bright disc that is smallest at the third time point."""
+def beating(image: Any, place: int, time: int, *, patient: int) -> None:
+    """A bright disc that is smallest at the third time point, of another brightness for every patient."""
     rows, columns = np.mgrid[:36, :32]
     radius = (9.0, 8.0, 5.0, 6.0, 8.0)[time]
     disc = np.hypot(rows - 18, columns - 16) < radius
-    image.PixelData = np.where(disc, 900 + 5 * place, 100).astype("<u2").tobytes()
+    image.PixelData = np.where(disc, 900 + 5 * place + patient, 100).astype("<u2").tobytes()
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dicom run")
     for number in range(4):
-        write_dicom(folder / "data" / f"case {number}" / "short axis", SERIES, edit=beating)
+        write_dicom(folder / "data" / f"case {number}" / "short axis", SERIES, edit=partial(beating, patient=number))
     return folder
 
 

@@ -166,7 +166,7 @@ def compared(report: str) -> Ablation:
 
 
 def test_each_run_says_how_it_stands_beside_masks_without_training_and_links_its_report() -> None:
-    assert "- off, seed 1: It beats <none> of them. [Report](off/report/report.md)" in ablation_markdown(
+    assert "- off, seed 1: It beats &lt;none> of them. [Report](off/report/report.md)" in ablation_markdown(
         compared("off/report")
     )
     page = ablation_html(compared("off/report"))

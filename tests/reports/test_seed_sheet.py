@@ -44,5 +44,6 @@ def test_25_patients_take_two_pages_and_24_take_one(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "none").touch()
     with pytest.raises(OutputError, match=r"cannot write .*sheet\.png"):
         write_sheets([tile()], tmp_path / "none", phases=PHASES, classes=CLASSES, spacing_mm=1.5)

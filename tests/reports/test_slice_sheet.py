@@ -6,14 +6,19 @@ from matplotlib.figure import Figure
 
 from medwsss.errors import OutputError
 from medwsss.reports import slice_sheet
+from medwsss.reports.figures import write_png
 from medwsss.reports.slice_sheet import write_slice_sheet
 
 
 @pytest.mark.parametrize("count", [1, 6, 7])
 def test_every_slice_stands_under_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     drawn: list[Figure] = []
-    original = slice_sheet.png
-    monkeypatch.setattr(slice_sheet, "png", lambda figure: (drawn.append(figure), original(figure))[1])
+
+    def watched(figure: Figure, path: Path, *, dpi: int) -> None:
+        drawn.append(figure)
+        write_png(figure, path, dpi=dpi)
+
+    monkeypatch.setattr(slice_sheet, "write_png", watched)
     slices = np.linspace(0.0, 1.0, count, dtype=np.float32)[:, None, None] * np.ones((count, 8, 9), np.float32)
     write_slice_sheet(slices, tmp_path / "pictures" / "P1.png", title="P1")
     shown = [axis for axis in drawn[0].axes if axis.images]
