@@ -161,9 +161,9 @@ def test_training_needs_no_mask_once_the_tags_are_written(base: Path, tmp_path: 
     assert (tmp_path / "run" / "checkpoints" / "best.safetensors").is_file()
 
 
-@pytest.mark.parametrize("where", ["on_step", "seeds"])
-def test_a_run_stopped_by_ctrl_c_anywhere_ends_with_the_weights_of_a_whole_run(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+@pytest.mark.parametrize(("where", "stop"), [("on_step", signal.SIGTERM), ("seeds", signal.SIGINT)])
+def test_a_run_stopped_by_a_signal_anywhere_ends_with_the_weights_of_a_whole_run(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, stop: signal.Signals
 ) -> None:
     """The convolutional stem has batch statistics, which half an iteration would leave behind."""
     config = tiny_config_file(
@@ -177,7 +177,7 @@ def test_a_run_stopped_by_ctrl_c_anywhere_ends_with_the_weights_of_a_whole_run(
     def pressed(*positional: object, **named: object) -> object:
         calls.append(None)
         if len(calls) == 3:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), stop)
         return original(*positional, **named)
 
     with monkeypatch.context() as patched:
