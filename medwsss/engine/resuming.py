@@ -92,7 +92,9 @@ def accept_changes(run: RunFolder, config: LearningConfig, split: Split, learner
     earlier = (read_record(run.changes) or {}).get("changes", [])
     if not isinstance(earlier, list):
         raise CheckpointError(f"{run.changes} is damaged: move it away, then --resume")
-    save_record(run.changes, {"changes": [*earlier, {"after_step": state.step, "what": changes}]})
+    entry = {"after_step": state.step, "what": changes}
+    if earlier[-1:] != [entry]:  # a try that failed may have written it
+        save_record(run.changes, {"changes": [*earlier, entry]})
     state = replace(state, config_hash=config_hash(config), split_hash=split.hash, settings=settings_of(config))
     replace_state(run.checkpoint("last"), state)
     return state

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from fakes.acdc import fake_patients, write_acdc
 from fakes.command_line import is_refused, medwsss, tiny_config_file
+from fakes.disks import full_disk
 from safetensors.torch import load_file
 
 from medwsss.engine.checkpoint import read_state
@@ -137,6 +138,19 @@ def test_changed_settings_are_named_and_taken_only_when_told_to(run: Path) -> No
         {"after_step": 4, "what": ["training.iterations was 4, now 6"]}
     ]
     assert medwsss("train", "--resume", run, "--device", "cpu").code == 0  # nothing is changed any more
+
+
+def test_a_disk_that_is_full_stops_the_run_and_costs_it_nothing(run: Path) -> None:
+    before = last(run).read_bytes()
+    set_in_config(run, "training", "iterations", 5)
+    with full_disk(at_bytes=len(before) // 2):
+        is_refused(
+            medwsss("train", "--resume", run, "--accept-changes", "--device", "cpu"), "cannot write checkpoint", "space"
+        )
+    assert last(run).read_bytes() == before
+    accepted = medwsss("train", "--resume", run, "--accept-changes", "--device", "cpu")
+    assert accepted.code == 0, accepted.err
+    assert len(json.loads((run / "changes.json").read_text())["changes"]) == 1
 
 
 def test_a_network_of_another_size_is_not_taken_even_then(run: Path) -> None:
