@@ -285,7 +285,7 @@ def test_what_damaged_files_brought_to_light_is_refused_in_one_line(case: str, t
         ('data: {split: {file: "a\\0b"}}', r"'a\x00b' cannot be the name of a file"),
         ("encoder: {arguments: {depth: !!binary /w==}}", "encoder.arguments.depth"),
         ("encoder: {arguments: {depth: 2001-01-01}}", "encoder.arguments.depth"),
-        ("encoder: {arguments: &a {depth: *a}}", "encoder.arguments"),
+        ("encoder: {arguments: &a {depth: *a}}", "its aliases multiply"),
         (f"training: {{iterations: 1{'0' * 400}}}", "training.iterations: Input should be less than 2147483648"),
         (f"training: {{seed: 1{'0' * 400}}}", "training.seed: Input should be less than 9223372036854775808"),
         ("1: 2", "1"),
