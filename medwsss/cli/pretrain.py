@@ -88,13 +88,20 @@ def pretrain_encoder(
     from medwsss.data.splits import write_split
     from medwsss.data.unlabelled import unlabelled_data
     from medwsss.engine.pretraining import build_pretraining, store_encoder
-    from medwsss.engine.resuming import accept_changes, check_split_unchanged, last_state, resumable_state
+    from medwsss.engine.resuming import (
+        accept_changes,
+        check_split_unchanged,
+        last_state,
+        resumable_state,
+        warn_of_other_versions,
+    )
     from medwsss.engine.run_folder import new_run
     from medwsss.engine.train import train as run_training
     from medwsss.writing import sole_writer
 
     state = None
     if resume:
+        warn_of_other_versions(run)
         state = last_state(run) if changes_accepted else resumable_state(run, config)
     learner = build_pretraining(config, restored=resume)
     data = unlabelled_data(config.data, data_root(config.data), config.pretraining)

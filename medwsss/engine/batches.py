@@ -35,7 +35,7 @@ def training_batches(
     length: dict[str, int] = {"batch_size": settings.batch_size, "seed": settings.seed}
     length |= {"first_step": first_step, "iterations": settings.iterations}
     batches = BagDraws(dataset.bags, **length) if dataset.bags else BatchDraws(len(dataset), **length)
-    workers = _fitting_workers(config.data.workers, settings.batch_size * collate([dataset[Draw(0, 0)]]).nbytes)
+    workers = _fitting_workers(config.data.workers, dataset, settings.batch_size)
     loader = DataLoader(
         cast(Dataset[Batch], dataset),  # collate turns its samples into batches
         batch_sampler=OwnDraws(batches, parts=settings.accumulate),
@@ -48,13 +48,16 @@ def training_batches(
     return _clearly(loader)
 
 
-def _fitting_workers(workers: int, batch_bytes: int) -> int:
+def _fitting_workers(workers: int, dataset: TrainingSet, batch_size: int) -> int:
     """So many processes, or none where shared memory cannot hold the batches that they hand over.
 
     A process that finds no room loses its batch, and the training would wait for it.
     """
-    needed = _AHEAD * workers * batch_bytes
-    if workers == 0 or not _SHARED_MEMORY.is_dir() or (free := shutil.disk_usage(_SHARED_MEMORY).free) > needed:
+    if workers == 0 or not _SHARED_MEMORY.is_dir():
+        return workers
+    needed = _AHEAD * workers * batch_size * collate([dataset[Draw(0, 0)]]).nbytes
+    free = shutil.disk_usage(_SHARED_MEMORY).free
+    if free > needed:
         return workers
     message = (
         f"{_SHARED_MEMORY} has {free / 2**20:.1f} MiB left and data.workers={workers} needs {needed / 2**20:.1f} MiB:"

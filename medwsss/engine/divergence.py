@@ -74,8 +74,8 @@ def keep_step(
     try:
         with written_whole(place / _BATCH) as partial:
             save_file(tensors, partial, metadata={"keys": json.dumps(keys)})
-    except OSError as error:
-        raise OutputError(f"cannot write {place / _BATCH}: {error.strerror}; free some space") from None
+    except (OSError, SafetensorError) as error:
+        raise OutputError(f"cannot write {place / _BATCH}: {error}; free some space ({reason})") from None
     if all(bool(tensor.isfinite().all()) for tensor in learner.state_dict().values()):
         save_checkpoint(place / _STATE, learner, optimiser, state)
     slices = [str(key) for key in batch.keys]

@@ -23,7 +23,7 @@ from medwsss.errors import CheckpointError, ConfigError, OutputError
 from medwsss.labels import LabelSet
 from medwsss.methods import build_method
 from medwsss.methods.method import Method
-from medwsss.writing import holds_something, sole_writer
+from medwsss.writing import holds_something, sole_writer, written_whole
 
 _PACKAGES = ("medwsss", "torch", "monai", "timm", "nibabel", "numpy", "scipy", "scikit-image", "pandas")
 
@@ -154,8 +154,9 @@ def new_run(path: Path, config: LearningConfig) -> Iterator[RunFolder]:
 
 def _write_settings(run: RunFolder, config: LearningConfig) -> None:
     try:
-        run.config.write_text(to_yaml(config), encoding="utf-8")
-        run.versions.write_text(json.dumps(versions(), indent=2) + "\n", encoding="utf-8")
+        for file, text in ((run.config, to_yaml(config)), (run.versions, json.dumps(versions(), indent=2) + "\n")):
+            with written_whole(file) as partial:
+                partial.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write the run folder {run.path}: {error.strerror}; choose another --out") from None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fakes.acdc import fake_patients, write_acdc
 from fakes.command_line import Answer, is_refused, medwsss, tiny_config_file
+from fakes.disks import full_disk
 
 from medwsss.engine.divergence import repeat_step
 from medwsss.engine.run_folder import RunFolder
@@ -56,6 +57,12 @@ def test_weights_that_are_not_finite_are_not_kept(base: Path, tmp_path: Path) ->
     assert {path.name for path in kept.iterdir()} == {"batch.safetensors", "step.json"}
     with pytest.raises(CheckpointError, match="no checkpoint"):
         repeat_step(tmp_path / "run", kept)
+
+
+def test_a_disk_without_room_for_the_batch_is_one_line_that_still_names_the_loss(base: Path, tmp_path: Path) -> None:
+    with full_disk(at_bytes=20_000):
+        answer = trained(base, tmp_path / "run", method={"auxiliary_weight": 1e39})
+    is_refused(answer, "cannot write", "batch.safetensors", "loss 'total' is inf at step 0")
 
 
 def test_a_run_that_stopped_so_stays_and_is_not_trained_into_again(base: Path, tmp_path: Path) -> None:
