@@ -1,9 +1,12 @@
 """How this process uses memory."""
 
+import atexit
 import ctypes
+import gc
 import sys
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_NEW_OBJECTS_BETWEEN_COLLECTIONS = 10_000
 
 
 def keep_freed_memory() -> None:
@@ -18,3 +21,13 @@ def keep_freed_memory() -> None:
     if adjust is not None:  # musl has none
         adjust(_M_MMAP_THRESHOLD, 2**30)
         adjust(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def collect_garbage_seldom() -> None:
+    """Look for cycles of dead objects after 10 000 new ones rather than 700, and not once more when the process ends.
+
+    Libraries make some hundred thousand objects that live as long as the process. Python's own settings visit them over
+    and over while they load, and all of them at the end, which takes a third of what a command needs to start and leave.
+    """
+    gc.set_threshold(_NEW_OBJECTS_BETWEEN_COLLECTIONS, *gc.get_threshold()[1:])
+    atexit.register(gc.freeze)  # frozen objects are not visited
