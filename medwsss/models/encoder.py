@@ -219,7 +219,7 @@ class CnnEncoder(Encoder):
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Features:
         """The final map, as tokens and as auxiliary tokens: the map of the stage before has other channels."""
-        images = self._normalised(images)
+        images = self._normalised(images).contiguous(memory_format=torch.channels_last)  # the layers keep to it
         with self._autocast(images):
             tokens = self.final_drop(self.cnn.forward_features(images)).float()
         return Features(tokens, tokens)
