@@ -27,7 +27,7 @@ def collect_garbage_seldom() -> None:
     """Look for cycles of dead objects after 10 000 new ones rather than 700, and not once more when the process ends.
 
     Libraries make some hundred thousand objects that live as long as the process. Python's own settings visit them over
-    and over while they load, and all of them at the end, which takes a third of what a command needs to start and leave.
+    and over while they load, and all of them at the end: a third of the time that a command needs to start and leave.
     """
     gc.set_threshold(_NEW_OBJECTS_BETWEEN_COLLECTIONS, *gc.get_threshold()[1:])
     atexit.register(gc.freeze)  # frozen objects are not visited

@@ -18,7 +18,8 @@ from medwsss.errors import MedwsssWarning
 from medwsss.labels import BACKGROUND, IGNORE, Task
 from medwsss.priors.cardiac.labels import LV, MYO, RV, HeartSeeds, edge_confidence, gated_by_tags, heart_seeds
 from medwsss.priors.cardiac.plausibility import heart_doubts, study_doubts
-from medwsss.volumes.io import LONGEST_DESCRIPTION, save_volume
+from medwsss.volumes.io import save_volume
+from medwsss.volumes.nifti import LONGEST_DESCRIPTION
 from medwsss.volumes.reassembly import reassemble
 from medwsss.volumes.slicing import RIGHT, in_plane_direction, slices_of
 from medwsss.volumes.volume import Volume

@@ -122,7 +122,7 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_else(
 def test_a_link_in_place_of_the_partial_file_is_not_written_through(tmp_path: Path) -> None:
     victim, path = tmp_path / "victim", tmp_path / "a.nii.gz"
     victim.write_text("whole")
-    (tmp_path / f".a.nii.gz.{os.getpid()}.part").symlink_to(victim)
+    (tmp_path / f".a.nii.gz.{os.getpid()}.tmp").symlink_to(victim)
     save_volume(volume_of(counted(4, 3, 2)), path)
     assert victim.read_text() == "whole"
     assert load_volume(path).grid == (4, 3, 2)
