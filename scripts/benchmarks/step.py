@@ -77,6 +77,8 @@ def bench_step(device: torch.device, repeats: int) -> list[Ratio]:
     forward: tuple[str, Run] = ("one forward of the encoder without gradient", case.forward)
     rounded = Case.on_voc(device, method={"views": {"precision": "bfloat16"}})
     rounded.method.load_state_dict(case.method.state_dict())
+    whole = Case.on_voc(device, encoder={"precision": "bfloat16"})
+    whole.method.load_state_dict(case.method.state_dict())
     share = f"{100 * float((case.labels() == rounded.labels()).float().mean()):.2f} % of labels unchanged"
     few = max(1, repeats // 2)
     return [
@@ -87,6 +89,10 @@ def bench_step(device: torch.device, repeats: int) -> list[Ratio]:
         compared(
             "train_step_bfloat16_views_over_plain", f"the same, views in bfloat16, {share}",
             ours=rounded.step, yardstick=plain, repeats=few, device=device,
+        ),
+        compared(
+            "train_step_bfloat16_over_plain", "the same, the whole encoder in bfloat16",
+            ours=whole.step, yardstick=plain, repeats=few, device=device, memory=True,
         ),
         compared(
             "cams_over_forward", "CAMs of scales 1, 0.5, 0.75, 1.5 with flips",
