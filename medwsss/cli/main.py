@@ -26,7 +26,7 @@ from medwsss.cli.seeds import seeds
 from medwsss.cli.tags import tags
 from medwsss.cli.train import train
 from medwsss.errors import ConfigError, MedwsssError, MedwsssWarning
-from medwsss.memory import collect_garbage_seldom, keep_freed_memory
+from medwsss.memory import keep_freed_memory, leave_without_collecting
 
 app = typer.Typer(
     help="Weakly supervised segmentation for medical imaging: from image-level labels to volume reports.",
@@ -66,7 +66,7 @@ def run() -> None:
     # Set before torch loads: threads that spin while they wait cost several times the work on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     keep_freed_memory()
-    collect_garbage_seldom()
+    leave_without_collecting()
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started, one tells what happens
     with warnings.catch_warnings(), nullcontext() if first else redirect_stdout(None):
         warnings.simplefilter("always" if first else "ignore", MedwsssWarning)
