@@ -25,7 +25,7 @@ def keep_freed_memory() -> None:
 def leave_without_collecting() -> None:
     """When the process ends, do not look for cycles of dead objects once more.
 
-    Libraries make some hundred thousand objects that live as long as the process, and visiting all of them takes a fifth
-    of what a command needs to start and leave.
+    Libraries make some hundred thousand objects that live as long as the process. Visiting all of them takes a fifth of
+    what a command needs to start and leave.
     """
     atexit.register(gc.freeze)  # frozen objects are not visited
