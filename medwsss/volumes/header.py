@@ -73,7 +73,7 @@ def _rounded(spacing_mm: SpacingMm) -> str:
     return " x ".join(f"{step:.4g}" for step in spacing_mm)
 
 
-def one_line(error: BaseException) -> str:
+def last_line(error: BaseException) -> str:
     """The last line of what a library says, or the kind of error where it says nothing."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from medwsss.errors import VolumeError
-from medwsss.volumes.header import DEFLATE_LIMIT, Geometry, believed_spacing, checked_shape, one_line, refuse_oversize
+from medwsss.volumes.header import DEFLATE_LIMIT, Geometry, believed_spacing, checked_shape, last_line, refuse_oversize
 
 
 def read_itk(path: Path) -> tuple[Float32[np.ndarray, "x y z *t"], Geometry]:
@@ -33,7 +33,7 @@ def read_itk(path: Path) -> tuple[Float32[np.ndarray, "x y z *t"], Geometry]:
             _check_voxels(path, *meta_image, claimed)
         image = reader.Execute()
     except (OSError, RuntimeError, MemoryError, zlib.error) as error:
-        raise VolumeError(f"{path}: damaged file ({one_line(error)}); copy or export it again") from error
+        raise VolumeError(f"{path}: damaged file ({last_line(error)}); copy or export it again") from error
     array = np.asarray(sitk.GetArrayFromImage(image), dtype=np.float32).transpose()
     return array.reshape(shape), _itk_geometry(path, image)
 

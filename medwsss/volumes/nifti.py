@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from medwsss.errors import MedwsssWarning, VolumeError
-from medwsss.volumes.header import DEFLATE_LIMIT, Geometry, believed_spacing, checked_shape, one_line, refuse_oversize
+from medwsss.volumes.header import DEFLATE_LIMIT, Geometry, believed_spacing, checked_shape, last_line, refuse_oversize
 from medwsss.volumes.volume import Volume
 
 _HEADER_BYTES = 540
@@ -100,7 +100,7 @@ def _damage_named(path: Path) -> Iterator[None]:
     except PermissionError as error:
         raise VolumeError(f"{path}: cannot be read; check its permissions") from error
     except (OSError, EOFError, ValueError, zlib.error, MemoryError, HeaderDataError) as error:
-        raise VolumeError(f"{path}: damaged NIfTI file ({one_line(error)}); copy or export it again") from error
+        raise VolumeError(f"{path}: damaged NIfTI file ({last_line(error)}); copy or export it again") from error
 
 
 def _open(path: Path) -> io.BufferedIOBase:

@@ -187,6 +187,18 @@ def test_the_tokens_of_a_cnn_are_the_positions_of_its_final_map() -> None:
     torch.testing.assert_close(features.tokens, direct)
 
 
+def test_the_layers_of_a_cnn_see_images_channels_last() -> None:
+    encoder, layouts = tiny_cnn(), list[bool]()
+    for layer in encoder.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_pre_hook(
+                lambda _, inputs: layouts.append(inputs[0].is_contiguous(memory_format=torch.channels_last))
+            )
+    encoder(torch.rand(2, 3, 64, 96))
+    assert layouts
+    assert all(layouts)
+
+
 def test_images_that_are_no_multiple_of_the_stride_are_covered_by_the_nearest_grid() -> None:
     assert tiny_cnn()(torch.rand(1, 3, 60, 110)).tokens.shape == (1, 24, 2, 3)  # 60/32 = 1.9, 110/32 = 3.4
 
